@@ -1,0 +1,5 @@
+"""The `omniges` command. Each command lives in a module of its own and imports heavy packages only when it runs."""
+
+import typer
+
+app = typer.Typer(no_args_is_help=True, pretty_exceptions_enable=False, help=__doc__)

@@ -1,0 +1,313 @@
+"""Typed, frozen parameters. One section of params.yaml is one class here; every key must be written in the file.
+
+Nothing has a default in code: DVC and the pipeline's keys see params.yaml only, so a value that lived here could change unseen.
+"""
+
+import difflib
+import io
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from ruamel.yaml import YAML
+from ruamel.yaml.error import YAMLError
+
+from omniges.errors import ConfigError
+
+PositiveInt = Annotated[int, Field(gt=0)]
+NonNegativeInt = Annotated[int, Field(ge=0)]
+Positive = Annotated[float, Field(gt=0)]
+NonNegative = Annotated[float, Field(ge=0)]
+Share = Annotated[float, Field(ge=0, le=1)]
+StoredFloat = Literal["float16", "float32"]
+
+
+class Section(BaseModel):
+    """A section: unknown keys are refused, values are never coerced from text, nothing can be changed later."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True, strict=True)
+
+
+class CorpusParams(Section):
+    """The corpus that the project makes itself; with `make: false`, `data.root` is somebody else's BEAT2 tree."""
+
+    make: bool
+    seed: NonNegativeInt
+    speakers: PositiveInt
+    train_clips: PositiveInt  # a speaker
+    val_clips: PositiveInt  # a speaker
+    test_clips: PositiveInt  # a speaker
+    clip_s: Positive
+    share: Share  # share of gesture variance that the speech decides; 0 makes the negative control
+    voice: Literal["formant", "espeak"]
+
+
+class DataParams(Section):
+    """Which clips are used, at which rate, and what happens to the bad ones."""
+
+    name: Annotated[str, Field(pattern=r"^[A-Za-z0-9._-]+$")]  # folder name below data/ and models/
+    root: str
+    fps: Literal[15, 30]
+    speakers: list[PositiveInt] | Literal["all"]
+    additional: bool  # take BEAT2's `additional` clips into train
+    exclude: list[str]
+    on_bad_clip: Literal["report", "stop"]
+    max_gap_s: Positive  # allowed difference of motion and audio length
+    shards: PositiveInt
+
+
+class MfccParams(Section):
+    n_mfcc: PositiveInt
+    n_mels: PositiveInt
+    window_s: Positive
+    hop_s: Positive
+    dtype: StoredFloat
+
+
+class EncodersParams(Section):
+    """Tiny, untrained WavLM and text encoder, built locally for runs without downloads."""
+
+    seed: NonNegativeInt
+    wavlm_layers: PositiveInt
+    text_layers: PositiveInt
+
+
+class WavlmParams(Section):
+    model: str  # "tiny": the local untrained one; else a folder or a hub name
+    layer: int  # index into hidden states; -1 is the last
+    chunk_s: Positive  # WavLM-base normalises over time, so the chunk's length is part of the feature
+    overlap_s: NonNegative
+    batch: PositiveInt
+    compute: Literal["float32", "bfloat16"]
+    dtype: StoredFloat
+
+
+class TextParams(Section):
+    model: str  # "tiny": the local untrained one; else a folder or a hub name
+    layer: int
+    window_words: PositiveInt  # words encoded together
+    dtype: StoredFloat
+
+
+class TokenizerCheckpoints(Section):
+    """Published `net_300000_*.pth` files by part; null trains that part here."""
+
+    upper: str | None
+    hands: str | None
+    lower_trans: str | None
+    face: str | None
+    mean_pose: str | None  # beatx_2_330_mean.npy and its three companions, needed with published checkpoints
+    std_pose: str | None
+    mean_trans: str | None
+    std_trans: str | None
+
+
+class TokenizersParams(Section):
+    seed: NonNegativeInt
+    width: PositiveInt
+    code_dim: PositiveInt
+    codes: PositiveInt
+    quantizers: PositiveInt
+    depth: PositiveInt
+    dropout: Share
+    quantizer_dropout: Share
+    ema_decay: Share
+    steps: PositiveInt
+    batch: PositiveInt
+    window_frames: PositiveInt
+    lr: Positive
+    warmup_steps: NonNegativeInt
+    lr_milestones: list[PositiveInt]
+    lr_gamma: Share
+    weight_decay: NonNegative
+    commitment: NonNegative
+    velocity: NonNegative
+    acceleration: NonNegative
+    precision: Literal["fp32", "bf16", "fp16"]
+    checkpoints: TokenizerCheckpoints
+
+
+class PackParams(Section):
+    shards: PositiveInt
+    dtype: StoredFloat
+
+
+class ModelParams(Section):
+    """Sizes of the audio-to-gesture model."""
+
+    fusion_width: PositiveInt
+    fusion_layers: PositiveInt
+    fusion_heads: PositiveInt
+    fusion_gate: bool
+    text_width: PositiveInt
+    audio_width: PositiveInt
+    gesture_width: PositiveInt
+    layers: PositiveInt
+    heads: PositiveInt
+    head_dim: PositiveInt
+    mlp_ratio: Positive
+    residual_streams: PositiveInt
+    dropout: Share
+    speaker_width: PositiveInt
+
+
+class LossParams(Section):
+    codes: NonNegative
+    reconstruction: NonNegative
+    velocity: NonNegative
+    side: NonNegative  # jaw and eyes
+
+
+class TrainParams(Section):
+    seed: NonNegativeInt
+    window_frames: PositiveInt
+    prefix_frames: NonNegativeInt  # longest clean past that the model learns to continue
+    batch_per_process: PositiveInt
+    accumulate: PositiveInt
+    epochs: PositiveInt
+    max_steps: PositiveInt | None
+    lr: Positive
+    weight_decay: NonNegative
+    warmup_steps: NonNegativeInt
+    clip_norm: Positive
+    ema_decay: Share
+    precision: Literal["no", "bf16", "fp16"]
+    drop_audio: Share
+    drop_text: Share
+    workers: NonNegativeInt
+    validate_every: PositiveInt  # steps
+    checkpoint_every: PositiveInt  # steps
+    loss: LossParams
+
+
+class SamplingParams(Section):
+    seeds: list[NonNegativeInt]
+    steps: Annotated[int, Field(ge=1, le=50)]
+    solver: Literal["euler", "heun"]
+    audio_guidance: NonNegative
+    text_guidance: NonNegative
+    temperature: NonNegative
+    top_p: Annotated[float, Field(gt=0, le=1)]
+    overlap_frames: PositiveInt
+
+
+class EmbedderParams(Section):
+    """The network of FGD: a published file, or the same architecture trained on the train split."""
+
+    weights: str | None
+    seed: NonNegativeInt
+    steps: PositiveInt
+    batch: PositiveInt
+    window_frames: PositiveInt
+    lr: Positive
+
+
+class ScorerParams(Section):
+    """The contrastive audio-motion scorer."""
+
+    seed: NonNegativeInt
+    steps: PositiveInt
+    batch: PositiveInt
+    window_s: Positive
+    width: PositiveInt
+    lr: Positive
+
+
+class EvaluateParams(Section):
+    seed: NonNegativeInt
+    bootstrap: PositiveInt
+    render: bool
+    num_samples: NonNegativeInt  # clips that get a video
+    video_s: Positive  # longest video
+    video_height: PositiveInt
+    smplx_model: str | None  # a licensed SMPL-X file; null uses the project's own skeleton
+
+
+class TrackingParams(Section):
+    trackers: list[Literal["mlflow", "tensorboard", "wandb"]]
+    experiment: str
+
+
+class Params(Section):
+    """All of params.yaml."""
+
+    corpus: CorpusParams
+    data: DataParams
+    mfcc: MfccParams
+    encoders: EncodersParams
+    wavlm: WavlmParams
+    text: TextParams
+    tokenizers: TokenizersParams
+    pack: PackParams
+    model: ModelParams
+    train: TrainParams
+    sampling: SamplingParams
+    embedder: EmbedderParams
+    scorer: ScorerParams
+    evaluate: EvaluateParams
+    tracking: TrackingParams
+
+
+def load_params(path: Path | str = "params.yaml") -> Params:
+    """Read and check a parameter file.
+
+    Raises:
+        ConfigError: the file is missing, no YAML, or holds faults; all faults are listed, each with its path.
+    """
+    path = Path(path)
+    try:
+        # YAML 1.2: `1e-4` is a number and `no` is text, unlike PyYAML's 1.1.
+        raw = YAML(typ="safe").load(io.StringIO(path.read_text("utf-8")))
+    except OSError as error:
+        raise ConfigError(f"{path}: {error.strerror}. Run from the repository's root, or name the file.") from error
+    except YAMLError as error:
+        raise ConfigError(f"{path}: not YAML: {error}") from error
+    return parse_params(raw, str(path))
+
+
+def parse_params(raw: object, where: str = "params") -> Params:
+    """Check an already loaded mapping; see `load_params`."""
+    if not isinstance(raw, Mapping):
+        raise ConfigError(f"{where}: got {type(raw).__name__}, wanted a mapping of sections.")
+    try:
+        return Params.model_validate(_plain(raw))
+    except ValidationError as error:
+        faults = [f"  {line}" for line in _fault_lines(error)]
+        raise ConfigError(f"{where}: {len(faults)} fault(s):\n" + "\n".join(faults)) from error
+
+
+
+
+def _plain(raw: Any) -> Any:
+    """Copy ruamel's mappings to dicts, since strict pydantic takes nothing else."""
+    return {key: _plain(value) for key, value in raw.items()} if isinstance(raw, Mapping) else raw
+
+
+def _fault_lines(error: ValidationError) -> Iterator[str]:
+    for fault in error.errors():
+        location = [str(part) for part in fault["loc"]]
+        path = ".".join(location)
+        if fault["type"] == "extra_forbidden":
+            near = difflib.get_close_matches(location[-1], _keys_at(location[:-1]), n=1, cutoff=0.5)
+            hint = f"; did you mean {'.'.join([*location[:-1], near[0]])}?" if near else ""
+            yield f"{path}: unknown key{hint}"
+        elif fault["type"] == "missing":
+            yield f"{path}: missing; every key must be written, see the shipped params.yaml"
+        elif fault["type"] == "literal_error":
+            expected = fault["ctx"]["expected"]
+            near = difflib.get_close_matches(str(fault["input"]), expected.replace("'", "").replace(" or ", ", ").split(", "), n=1)
+            hint = f"; did you mean {near[0]}?" if near else ""
+            yield f"{path}: got {fault['input']!r}, wanted {expected}{hint}"
+        else:
+            yield f"{path}: got {fault['input']!r}: {fault['msg']}"
+
+
+def _keys_at(location: list[str]) -> list[str]:
+    model: Any = Params
+    for part in location:
+        field = model.model_fields.get(part) if hasattr(model, "model_fields") else None
+        if field is None:
+            return []
+        model = field.annotation
+    return list(model.model_fields) if hasattr(model, "model_fields") else []

@@ -1,0 +1,1 @@
+"""SMPL-X motion: joint layout, rotations, features, skeleton and forward kinematics."""

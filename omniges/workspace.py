@@ -1,0 +1,72 @@
+"""The one home of paths: where each stage of a corpus writes. All paths are relative to the repository's root."""
+
+from dataclasses import dataclass
+from pathlib import Path
+
+from omniges.config import Params
+
+
+@dataclass(frozen=True)
+class Workspace:
+    """Folders of one corpus; two corpora live side by side because every path holds the corpus's name.
+
+    Reports alone have a fixed place, `reports/`, where DVC and people look for the newest.
+    """
+
+    name: str
+    raw: Path
+
+    @classmethod
+    def of(cls, params: Params) -> "Workspace":
+        return cls(name=params.data.name, raw=Path(params.data.root))
+
+    @property
+    def data(self) -> Path:
+        return Path("data") / self.name
+
+    @property
+    def models(self) -> Path:
+        return Path("models") / self.name
+
+    @property
+    def reports(self) -> Path:
+        return Path("reports")
+
+    @property
+    def corpus_card(self) -> Path:  # folder: card.json, card.md
+        return self.data / "corpus"
+
+    @property
+    def ingest(self) -> Path:  # folder: clips.parquet, faults.json, report.md
+        return self.data / "ingest"
+
+    def feature(self, name: str) -> Path:
+        """Folder of a per-clip stage: `motion`, `mfcc`, `wavlm`, `text` or `codes`; one `<clip>.parquet` each."""
+        return self.data / name
+
+    @property
+    def pack(self) -> Path:
+        return self.data / "pack"
+
+    @property
+    def generated(self) -> Path:  # one folder a variant, each with one BEAT2-format npz a clip
+        return self.data / "generated"
+
+    @property
+    def encoders(self) -> Path:  # wavlm/, text/: the tiny local networks
+        return self.models / "encoders"
+
+    def tokenizer(self, part: str) -> Path:
+        return self.models / "tokenizers" / part
+
+    @property
+    def a2g(self) -> Path:
+        return self.models / "a2g"
+
+    @property
+    def embedder(self) -> Path:
+        return self.models / "embedder"
+
+    @property
+    def scorer(self) -> Path:
+        return self.models / "scorer"
