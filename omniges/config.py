@@ -1,6 +1,7 @@
-"""Typed, frozen parameters. One section of params.yaml is one class here; every key must be written in the file.
+"""Typed, frozen parameters: one class a section of params.yaml; every key must be written there.
 
-Nothing has a default in code: DVC and the pipeline's keys see params.yaml only, so a value that lived here could change unseen.
+Nothing has a default in code: DVC and the pipeline's keys see params.yaml only, so a value that lived here
+could change unseen.
 """
 
 import difflib
@@ -24,13 +25,13 @@ StoredFloat = Literal["float16", "float32"]
 
 
 class Section(BaseModel):
-    """A section: unknown keys are refused, values are never coerced from text, nothing can be changed later."""
+    """A section: unknown keys are refused, text is never coerced, nothing can be changed later."""
 
     model_config = ConfigDict(extra="forbid", frozen=True, strict=True)
 
 
 class CorpusParams(Section):
-    """The corpus that the project makes itself; with `make: false`, `data.root` is somebody else's BEAT2 tree."""
+    """The corpus the project makes itself; with `make: false`, `data.root` is somebody else's BEAT2 tree."""
 
     make: bool
     seed: NonNegativeInt
@@ -260,7 +261,9 @@ def load_params(path: Path | str = "params.yaml") -> Params:
         # YAML 1.2: `1e-4` is a number and `no` is text, unlike PyYAML's 1.1.
         raw = YAML(typ="safe").load(io.StringIO(path.read_text("utf-8")))
     except OSError as error:
-        raise ConfigError(f"{path}: {error.strerror}. Run from the repository's root, or name the file.") from error
+        raise ConfigError(
+            f"{path}: {error.strerror}. Run from the repository's root, or name the file."
+        ) from error
     except YAMLError as error:
         raise ConfigError(f"{path}: not YAML: {error}") from error
     return parse_params(raw, str(path))
@@ -275,8 +278,6 @@ def parse_params(raw: object, where: str = "params") -> Params:
     except ValidationError as error:
         faults = [f"  {line}" for line in _fault_lines(error)]
         raise ConfigError(f"{where}: {len(faults)} fault(s):\n" + "\n".join(faults)) from error
-
-
 
 
 def _plain(raw: Any) -> Any:
@@ -296,7 +297,9 @@ def _fault_lines(error: ValidationError) -> Iterator[str]:
             yield f"{path}: missing; every key must be written, see the shipped params.yaml"
         elif fault["type"] == "literal_error":
             expected = fault["ctx"]["expected"]
-            near = difflib.get_close_matches(str(fault["input"]), expected.replace("'", "").replace(" or ", ", ").split(", "), n=1)
+            near = difflib.get_close_matches(
+                str(fault["input"]), expected.replace("'", "").replace(" or ", ", ").split(", "), n=1
+            )
             hint = f"; did you mean {near[0]}?" if near else ""
             yield f"{path}: got {fault['input']!r}, wanted {expected}{hint}"
         else:

@@ -1,4 +1,4 @@
-"""Every error that Omniges raises on purpose. A message says where, what was found, what was wanted, and the remedy."""
+"""Every error that Omniges raises on purpose; a message says where, what was found and wanted, and the remedy."""
 
 
 class OmnigesError(Exception):

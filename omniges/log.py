@@ -8,7 +8,14 @@ from typing import TypeVar
 
 from rich.console import Console
 from rich.logging import RichHandler
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
+from rich.progress import (
+    BarColumn,
+    MofNCompleteColumn,
+    Progress,
+    TextColumn,
+    TimeElapsedColumn,
+    TimeRemainingColumn,
+)
 
 T = TypeVar("T")
 console = Console(stderr=True)
@@ -18,7 +25,9 @@ def setup(level: int | None = None) -> None:
     """Send the `omniges` loggers to stderr; `OMNIGES_DEBUG=1` raises the level to DEBUG."""
     debug = os.environ.get("OMNIGES_DEBUG", "") not in ("", "0")
     handler = RichHandler(console=console, show_path=debug, rich_tracebacks=debug, markup=False)
-    logging.basicConfig(level=logging.WARNING, format="%(message)s", datefmt="%H:%M:%S", handlers=[handler], force=True)
+    logging.basicConfig(
+        level=logging.WARNING, format="%(message)s", datefmt="%H:%M:%S", handlers=[handler], force=True
+    )
     logging.getLogger("omniges").setLevel(level or (logging.DEBUG if debug else logging.INFO))
 
 
@@ -33,7 +42,13 @@ def progress(items: Iterable[T], description: str, total: int | None = None) -> 
     if total is None:
         total = len(items) if hasattr(items, "__len__") else None  # type: ignore[arg-type]
     if sys.stderr.isatty():
-        columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn(), TimeRemainingColumn())
+        columns = (
+            TextColumn("{task.description}"),
+            BarColumn(),
+            MofNCompleteColumn(),
+            TimeElapsedColumn(),
+            TimeRemainingColumn(),
+        )
         with Progress(*columns, console=console) as bar:
             yield from bar.track(items, total=total, description=description)
         return

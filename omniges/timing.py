@@ -18,7 +18,7 @@ def frames_in(duration_s: float, fps: float) -> int:
 
 
 def frame_to_sample(frame: int, fps: float, sample_rate: int = SAMPLE_RATE) -> int:
-    """First sample of a frame, rounded from exact time (533 1/3 samples a frame at 30 fps never add up to drift)."""
+    """First sample of a frame, rounded from exact time: 533 1/3 samples a frame never add up to drift."""
     return round(Fraction(frame) * sample_rate / Fraction(fps).limit_denominator(1000))
 
 

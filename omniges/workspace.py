@@ -1,4 +1,4 @@
-"""The one home of paths: where each stage of a corpus writes. All paths are relative to the repository's root."""
+"""The one home of paths: where each stage of a corpus writes, relative to the repository's root."""
 
 from dataclasses import dataclass
 from pathlib import Path
@@ -41,7 +41,7 @@ class Workspace:
         return self.data / "ingest"
 
     def feature(self, name: str) -> Path:
-        """Folder of a per-clip stage: `motion`, `mfcc`, `wavlm`, `text` or `codes`; one `<clip>.parquet` each."""
+        """Folder of a per-clip stage (`motion`, `mfcc`, `wavlm`, `text`, `codes`): one `<clip>.parquet` each."""
         return self.data / name
 
     @property

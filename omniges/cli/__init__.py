@@ -1,4 +1,4 @@
-"""The `omniges` command. Each command lives in a module of its own and imports heavy packages only when it runs."""
+"""The `omniges` command. Each command is a module that imports heavy packages only when it runs."""
 
 import typer
 

@@ -2,10 +2,13 @@
 
 Two layouts exist:
 
-* **features** [T, 433]: what is stored per clip. 330 rot6d of 55 joints, 3 translation features, 100 expressions.
-* **gesture** [T, 415]: what tokenizers and model see. The four parts side by side: upper 78, hands 180, lower_trans 57, face 100.
+* **features** [T, 433]: what is stored per clip: 330 rot6d of 55 joints, 3 translation features,
+  100 expressions.
+* **gesture** [T, 415]: what tokenizers and model see: the four parts side by side, upper 78, hands 180,
+  lower_trans 57, face 100.
 
-Jaw and eyes (joints 22-24) are in no part of the published tokenizers. They travel beside the gesture as `side` [T, 9], axis-angle.
+Jaw and eyes (joints 22-24) are in no part of the published tokenizers. They travel beside the gesture as
+`side` [T, 9], axis-angle.
 """
 
 from dataclasses import dataclass
@@ -14,10 +17,34 @@ import numpy as np
 from numpy.typing import NDArray
 
 JOINT_NAMES: tuple[str, ...] = (
-    *("pelvis", "left_hip", "right_hip", "spine1", "left_knee", "right_knee", "spine2", "left_ankle", "right_ankle"),
+    *(
+        "pelvis",
+        "left_hip",
+        "right_hip",
+        "spine1",
+        "left_knee",
+        "right_knee",
+        "spine2",
+        "left_ankle",
+        "right_ankle",
+    ),
     *("spine3", "left_foot", "right_foot", "neck", "left_collar", "right_collar", "head", "left_shoulder"),
-    *("right_shoulder", "left_elbow", "right_elbow", "left_wrist", "right_wrist", "jaw", "left_eye_smplhf", "right_eye_smplhf"),
-    *(f"{side}_{finger}{i}" for side in ("left", "right") for finger in ("index", "middle", "pinky", "ring", "thumb") for i in (1, 2, 3)),
+    *(
+        "right_shoulder",
+        "left_elbow",
+        "right_elbow",
+        "left_wrist",
+        "right_wrist",
+        "jaw",
+        "left_eye_smplhf",
+        "right_eye_smplhf",
+    ),
+    *(
+        f"{side}_{finger}{i}"
+        for side in ("left", "right")
+        for finger in ("index", "middle", "pinky", "ring", "thumb")
+        for i in (1, 2, 3)
+    ),
 )
 N_JOINTS = len(JOINT_NAMES)
 PARENTS: tuple[int, ...] = (
@@ -70,7 +97,9 @@ def _parts() -> dict[str, Part]:
     }
     parts, start = {}, 0
     for name, (joints, extra) in spec.items():
-        channels = np.concatenate([rot6d_channels(joints), extra if extra is not None else np.empty(0, np.int64)])
+        channels = np.concatenate(
+            [rot6d_channels(joints), extra if extra is not None else np.empty(0, np.int64)]
+        )
         parts[name] = Part(name, joints, channels, slice(start, start + len(channels)))
         start += len(channels)
     return parts
