@@ -1,4 +1,4 @@
-"""Every error that Omniges raises on purpose; a message says where, what was found and wanted, and the remedy."""
+"""Errors that Omniges raises on purpose; a message says where, what was found and wanted, the remedy."""
 
 
 class OmnigesError(Exception):

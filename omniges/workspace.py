@@ -41,7 +41,7 @@ class Workspace:
         return self.data / "ingest"
 
     def feature(self, name: str) -> Path:
-        """Folder of a per-clip stage (`motion`, `mfcc`, `wavlm`, `text`, `codes`): one `<clip>.parquet` each."""
+        """Folder of a per-clip stage (motion, mfcc, wavlm, text, codes): one `<clip>.parquet` each."""
         return self.data / name
 
     @property
