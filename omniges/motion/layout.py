@@ -110,3 +110,5 @@ PART_NAMES: tuple[str, ...] = tuple(PARTS)
 GESTURE_WIDTH = sum(part.width for part in PARTS.values())
 FRAMES_PER_CODE = 4
 """Motion frames that one code of every quantizer stands for (two stride-2 convolutions in the tokenizer)."""
+GESTURE_CHANNELS: NDArray[np.int64] = np.concatenate([part.channels for part in PARTS.values()])
+"""Feature channel of each of the 415 gesture channels."""

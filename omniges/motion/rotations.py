@@ -1,0 +1,119 @@
+"""Rotations as BEAT2 and its tokenizers write them.
+
+Shapes: `...` any leading dimensions. Angles in radians. A rot6d is the first two ROWS of the rotation matrix,
+row 0 then row 1 (roma, and Zhou et al., write columns). Axis-angles come back with an angle in [0, pi]; at a half
+turn the axis is known up to its sign, and either sign is the same rotation.
+"""
+
+import roma
+import torch
+from torch import Tensor
+
+from omniges.errors import ShapeError
+
+
+def axis_angle_to_matrix(axis_angle: Tensor) -> Tensor:
+    """Unit quaternion (cos a/2, sin a/2 * axis) to matrix; exact at the zero rotation, gradient included.
+
+    In float32 the order of operations decides the last digit, and normalised tokenizer inputs divide that digit by
+    standard deviations near 0.001. This order gives the published inputs bit for bit.
+
+    Args:
+        axis_angle: [..., 3] radians.
+    Returns:
+        [..., 3, 3].
+    """
+    _check_end(axis_angle, (3,), "axis_angle_to_matrix")
+    angle = axis_angle.norm(dim=-1, keepdim=True)
+    small = angle < 1e-6
+    safe = torch.where(small, 1.0, angle)
+    sine_over_angle = torch.where(small, 0.5 - angle * angle / 48, torch.sin(safe * 0.5) / safe)
+    x, y, z = (axis_angle * sine_over_angle).unbind(-1)
+    w = torch.cos(angle[..., 0] * 0.5)
+    two = 2.0 / (w * w + x * x + y * y + z * z)
+    rows = (
+        *(1 - two * (y * y + z * z), two * (x * y - z * w), two * (x * z + y * w)),
+        *(two * (x * y + z * w), 1 - two * (x * x + z * z), two * (y * z - x * w)),
+        *(two * (x * z - y * w), two * (y * z + x * w), 1 - two * (x * x + y * y)),
+    )
+    return torch.stack(rows, dim=-1).unflatten(-1, (3, 3))
+
+
+def matrix_to_axis_angle(matrix: Tensor) -> Tensor:
+    """Markley's quaternion, then 2 atan2(|v|, w): accurate near 0 and pi, where acos of the trace is not.
+
+    Args:
+        matrix: [..., 3, 3] rotations.
+    Returns:
+        [..., 3] radians, angle in [0, pi].
+    """
+    _check_end(matrix, (3, 3), "matrix_to_axis_angle")
+    return roma.unitquat_to_rotvec(roma.rotmat_to_unitquat(matrix))
+
+
+def matrix_to_rot6d(matrix: Tensor) -> Tensor:
+    """First two rows of [..., 3, 3], flattened to [..., 6]."""
+    _check_end(matrix, (3, 3), "matrix_to_rot6d")
+    return matrix[..., :2, :].flatten(-2)
+
+
+def rot6d_to_matrix(rot6d: Tensor) -> Tensor:
+    """Gram-Schmidt two rows into a rotation (Zhou et al. 2019, arXiv:1812.07035, sec. B).
+
+    Args:
+        rot6d: [..., 6], unitless; first two ROWS, of any length and angle to each other.
+    Returns:
+        [..., 3, 3]; a rotation always, an arbitrary one where the rows are parallel or zero.
+    """
+    _check_end(rot6d, (6,), "rot6d_to_matrix")
+    first = torch.nn.functional.normalize(rot6d[..., :3], dim=-1, eps=1e-12)
+    second = rot6d[..., 3:]
+    second = torch.nn.functional.normalize(
+        second - (first * second).sum(-1, keepdim=True) * first, dim=-1, eps=1e-12
+    )
+    return torch.stack([first, second, torch.linalg.cross(first, second)], dim=-2)
+
+
+def axis_angle_to_rot6d(axis_angle: Tensor) -> Tensor:
+    """[..., 3] radians to [..., 6]."""
+    return matrix_to_rot6d(axis_angle_to_matrix(axis_angle))
+
+
+def rot6d_to_axis_angle(rot6d: Tensor) -> Tensor:
+    """[..., 6] to [..., 3] radians, angle in [0, pi]."""
+    return matrix_to_axis_angle(rot6d_to_matrix(rot6d))
+
+
+def slerp(start: Tensor, end: Tensor, share: Tensor) -> Tensor:
+    """Turn from one rotation to another along the shortest arc.
+
+    Args:
+        start: [..., 3] axis-angle.
+        end: [..., 3] axis-angle, same shape.
+        share: 0 is `start`, 1 is `end`; broadcasts against the leading dimensions.
+    Returns:
+        [..., 3] axis-angle.
+    """
+    first = axis_angle_to_matrix(start)
+    turn = matrix_to_axis_angle(first.transpose(-1, -2) @ axis_angle_to_matrix(end))
+    return matrix_to_axis_angle(first @ axis_angle_to_matrix(turn * share[..., None]))
+
+
+def geodesic_angle(one: Tensor, other: Tensor) -> Tensor:
+    """Angle between rotation matrices, accurate at 0 and pi.
+
+    Args:
+        one: [..., 3, 3].
+        other: [..., 3, 3].
+    Returns:
+        [...] radians in [0, pi].
+    """
+    return matrix_to_axis_angle(one.transpose(-1, -2) @ other).norm(dim=-1)
+
+
+def _check_end(value: Tensor, wanted: tuple[int, ...], where: str) -> None:
+    got = tuple(value.shape[-len(wanted) :])
+    if got != wanted:
+        raise ShapeError(
+            f"{where}: got shape {tuple(value.shape)}, wanted [..., {', '.join(map(str, wanted))}]."
+        )
