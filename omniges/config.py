@@ -141,6 +141,8 @@ class ModelParams(Section):
     fusion_layers: PositiveInt
     fusion_heads: PositiveInt
     fusion_gate: bool
+    context_layers: NonNegativeInt  # temporal convolutions after the fusion's gate
+    audio_frames_per_token: Literal[1, 2, 4]  # frames that one token of the audio stream holds
     text_width: PositiveInt
     audio_width: PositiveInt
     gesture_width: PositiveInt
@@ -149,8 +151,9 @@ class ModelParams(Section):
     head_dim: PositiveInt
     mlp_ratio: Positive
     residual_streams: PositiveInt
+    condition_width: PositiveInt  # flow time and speaker
+    head_width: PositiveInt  # hidden width of the code head, a part
     dropout: Share
-    speaker_width: PositiveInt
 
 
 class LossParams(Section):
@@ -161,9 +164,14 @@ class LossParams(Section):
 
 
 class TrainParams(Section):
+    """How the audio-to-gesture model is trained."""
+
     seed: NonNegativeInt
     window_frames: PositiveInt
+    stride_frames: PositiveInt  # between the starts of neighbouring windows; a multiple of 4
     prefix_frames: NonNegativeInt  # longest clean past that the model learns to continue
+    prefix_share: Share  # share of the samples that continue a past
+    noise_share: Share  # share of the samples at flow time 0, where only audio, text and past can tell anything
     batch_per_process: PositiveInt
     accumulate: PositiveInt
     epochs: PositiveInt
@@ -176,21 +184,29 @@ class TrainParams(Section):
     precision: Literal["no", "bf16", "fp16"]
     drop_audio: Share
     drop_text: Share
+    drop_speaker: Share
     workers: NonNegativeInt
     validate_every: PositiveInt  # steps
+    validate_windows: PositiveInt  # of the val split, the same ones each time
     checkpoint_every: PositiveInt  # steps
+    log_every: PositiveInt  # steps
     loss: LossParams
 
 
 class SamplingParams(Section):
+    """How motion is drawn from the model."""
+
     seeds: list[NonNegativeInt]
     steps: Annotated[int, Field(ge=1, le=50)]
     solver: Literal["euler", "heun"]
-    audio_guidance: NonNegative
-    text_guidance: NonNegative
-    temperature: NonNegative
+    audio_guidance: NonNegative  # 1: none
+    text_guidance: NonNegative  # 1: none
+    temperature: NonNegative  # 0: the most probable code
     top_p: Annotated[float, Field(gt=0, le=1)]
-    overlap_frames: PositiveInt
+    window_frames: PositiveInt
+    overlap_frames: PositiveInt  # of the model's own past that each window continues
+    lookahead_frames: NonNegativeInt  # at a window's end that are drawn again by the next one, which hears further
+    batch_clips: PositiveInt  # clips side by side
 
 
 class EmbedderParams(Section):
