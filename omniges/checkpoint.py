@@ -3,6 +3,7 @@
 model.safetensors  statistics.safetensors  config.json  provenance.json
 """
 
+import hashlib
 import pickle
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -15,7 +16,7 @@ from safetensors.torch import load_file, save_file
 from torch import Tensor
 
 from omniges.errors import CheckpointError
-from omniges.files import atomic_folder, read_json, sha256_tree, write_json
+from omniges.files import atomic_folder, read_json, sha256_file, write_json
 
 WEIGHTS, STATISTICS, CONFIG, PROVENANCE = (
     "model.safetensors",
@@ -23,6 +24,8 @@ WEIGHTS, STATISTICS, CONFIG, PROVENANCE = (
     "config.json",
     "provenance.json",
 )
+
+FILES = (WEIGHTS, STATISTICS, CONFIG, PROVENANCE)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -66,7 +69,7 @@ def load(folder: Path) -> Checkpoint:
         CheckpointError: the folder or one of its files is missing or damaged.
     """
     folder = Path(folder)
-    missing = [name for name in (WEIGHTS, STATISTICS, CONFIG, PROVENANCE) if not (folder / name).is_file()]
+    missing = [name for name in FILES if not (folder / name).is_file()]
     if missing:
         raise CheckpointError(
             f"{folder}: got no {', '.join(missing)}; wanted a checkpoint folder. "
@@ -84,16 +87,20 @@ def load(folder: Path) -> Checkpoint:
 
 
 def digest(folder: Path) -> str:
-    """Hash of everything in a checkpoint folder, for reports and for the provenance of what is built on it.
+    """Hash of a checkpoint's four files, for reports and for the provenance of what is built on it.
+
+    Other files in the folder (a run's id, a loss curve) don't count: they say nothing about what the
+    checkpoint computes.
 
     Raises:
-        CheckpointError: there is no such folder.
+        CheckpointError: one of them is missing.
     """
     if not Path(folder).is_dir():
         raise CheckpointError(
             f"{folder}: no such checkpoint folder. Run the stage that makes it, or `dvc pull` it."
         )
-    return sha256_tree(Path(folder))
+    files = [f"{name} {sha256_file(Path(folder) / name)}" for name in FILES]
+    return hashlib.sha256("\n".join(files).encode()).hexdigest()
 
 
 def load_foreign(path: Path) -> Any:

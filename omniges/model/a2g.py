@@ -1,0 +1,267 @@
+"""Audio to gesture: a noisy gesture, what is heard and said, and who speaks, to the codes of the clean
+gesture.
+
+Shapes: B batch, T frames, N gesture tokens (T / 4), W words, G gesture channels (415), X = 4 G, P parts, Q
+    quantizers.
+"""
+
+import math
+from dataclasses import dataclass, replace
+
+import torch
+from torch import Tensor, nn
+
+from omniges.errors import ShapeError
+from omniges.model.config import ModelConfig
+from omniges.model.fusion import AudioFusion
+from omniges.model.head import CodeHead, CodePrediction
+from omniges.model.mmdit import MMDiT, Stream
+from omniges.motion.layout import FRAMES_PER_CODE, GESTURE_WIDTH, SIDE_WIDTH
+
+TOKEN_WIDTH = FRAMES_PER_CODE * GESTURE_WIDTH
+UNKNOWN_SPEAKER = -1
+"""Speaker index that selects the embedding of nobody in particular."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Heard:
+    """Features of one stretch of speech, as they come from the pack. Absent text has W = 0 and costs
+    nothing.
+    """
+
+    wavlm: Tensor  # [B, T, 768]
+    mfcc: Tensor  # [B, T, 128]
+    frames: Tensor  # [B, T] bool, True for frames that exist
+    text: Tensor  # [B, W, 1024]
+    text_mask: Tensor  # [B, W] bool
+    text_span_s: Tensor  # [B, W, 2] seconds from the window's start
+    speaker: Tensor  # [B] int64 row of the speaker table, or UNKNOWN_SPEAKER
+
+
+@dataclass(frozen=True, kw_only=True)
+class Conditions:
+    """What doesn't change along the flow, computed once for a window."""
+
+    audio: Tensor  # [B, T, F] fused
+    frames: Tensor  # [B, T] bool, False also where the audio is withheld
+    tokens: Tensor  # [B, N] bool, True for gesture tokens that exist
+    text: Tensor  # [B, W, text width]
+    text_mask: Tensor  # [B, W] bool
+    text_time_s: Tensor  # [B, W] seconds, middle of each word
+    speaker: Tensor  # [B, D]
+
+    def without_audio(self) -> "Conditions":
+        """The same tokens, nothing heard."""
+        return replace(self, audio=torch.zeros_like(self.audio), frames=torch.zeros_like(self.frames))
+
+    def without_text(self) -> "Conditions":
+        """The same tokens, nothing said."""
+        return replace(self, text_mask=torch.zeros_like(self.text_mask))
+
+
+@dataclass(frozen=True, kw_only=True)
+class Prediction:
+    """The model's answer, given true codes."""
+
+    codes: CodePrediction
+    side: Tensor  # [B, T, 9] jaw and eyes, normalised
+
+
+class Statistics(nn.Module):
+    """Train-split statistics that travel with the weights: mean and std of mfcc, wavlm and side, each
+    [channels].
+    """
+
+    names = ("mfcc", "wavlm", "side")
+
+    def __init__(self, statistics: dict[str, Tensor]) -> None:
+        super().__init__()
+        for name in self.names:
+            for kind in ("mean", "std"):
+                self.register_buffer(f"{name}_{kind}", statistics[f"{name}_{kind}"].detach().clone().float())
+
+    def normalise(self, name: str, x: Tensor) -> Tensor:
+        """[..., channels] raw to zero mean and unit deviation over the train split; float32."""
+        return (x.float() - getattr(self, f"{name}_mean")) / getattr(self, f"{name}_std")
+
+    def denormalise(self, name: str, x: Tensor) -> Tensor:
+        """Inverse of `normalise`."""
+        return x * getattr(self, f"{name}_std") + getattr(self, f"{name}_mean")
+
+
+class A2G(nn.Module):
+    """The whole model. Frozen networks are not part of it: features come from the pack, code vectors are
+    constants.
+
+    Args:
+        config: sizes.
+        statistics: see `Statistics`.
+        codebooks: [P, Q, K, D] effective code vectors of the tokenizers.
+        latent_std: [P] see `CodeHead`.
+    """
+
+    def __init__(
+        self, config: ModelConfig, statistics: dict[str, Tensor], codebooks: Tensor, latent_std: Tensor
+    ) -> None:
+        super().__init__()
+        sizes, data = config.sizes, config.data
+        self.config = config
+        self.statistics = Statistics(statistics)
+        self.fusion = AudioFusion(
+            wavlm_width=data.wavlm_width,
+            mfcc_width=data.mfcc_width,
+            width=sizes.fusion_width,
+            layers=sizes.fusion_layers,
+            heads=sizes.fusion_heads,
+            gate=sizes.fusion_gate,
+            context_layers=sizes.context_layers,
+        )
+        self.audio_in = nn.Linear(sizes.fusion_width * sizes.audio_frames_per_token, sizes.audio_width)
+        self.text_in = nn.Sequential(
+            nn.LayerNorm(data.text_width), nn.Linear(data.text_width, sizes.text_width)
+        )
+        self.gesture_in = nn.Linear(TOKEN_WIDTH, sizes.gesture_width)
+        # What is heard at a token's own time also reaches it directly: attention would have to learn to
+        # find it first.
+        self.heard_in = nn.Linear(sizes.fusion_width * FRAMES_PER_CODE, sizes.gesture_width)
+        self.unheard = nn.Parameter(torch.zeros(sizes.gesture_width))
+        self.speaker = nn.Embedding(len(data.speakers) + 1, sizes.condition_width)
+        self.flow_time = FlowTime(sizes.condition_width)
+        self.transformer = MMDiT(
+            {"text": sizes.text_width, "audio": sizes.audio_width, "gesture": sizes.gesture_width},
+            target="gesture",
+            layers=sizes.layers,
+            residual_streams=sizes.residual_streams,
+            condition_width=sizes.condition_width,
+            heads=sizes.heads,
+            head_dim=sizes.head_dim,
+            mlp_ratio=sizes.mlp_ratio,
+            dropout=sizes.dropout,
+        )
+        self.code_head = CodeHead(sizes.gesture_width, sizes.head_width, codebooks, latent_std)
+        self.side_head = nn.Linear(sizes.gesture_width, FRAMES_PER_CODE * SIDE_WIDTH)
+
+    def listen(self, heard: Heard) -> Conditions:
+        """Everything that is the same at every flow time, once a window: fused audio, projected words, the
+        speaker.
+        """
+        self._check(heard)
+        rows = torch.where(heard.speaker < 0, len(self.config.data.speakers), heard.speaker)
+        time_s = self._frame_time_s(heard.frames.shape[1], heard.frames.device)
+        audio = self.fusion(
+            self.statistics.normalise("wavlm", heard.wavlm),
+            self.statistics.normalise("mfcc", heard.mfcc),
+            time_s.expand(len(heard.frames), -1),
+            heard.frames,
+        )
+        return Conditions(
+            audio=audio,
+            frames=heard.frames,
+            tokens=heard.frames.unflatten(1, (-1, FRAMES_PER_CODE)).any(-1),
+            text=self.text_in(heard.text.float()),
+            text_mask=heard.text_mask,
+            text_time_s=heard.text_span_s.float().mean(-1),
+            speaker=self.speaker(rows),
+        )
+
+    def states(self, x_t: Tensor, t: Tensor, conditions: Conditions) -> Tensor:
+        """The gesture tokens' states at flow time t.
+
+        Args:
+            x_t: [B, N, X] normalised gesture, four frames a token, noisy where t < 1.
+            t: [B, N] flow time of each token, 0 noise, 1 clean (the past that is continued).
+            conditions: from `listen`.
+        Returns:
+            [B, N, C] for the heads.
+        """
+        heard = self._grouped(conditions.audio, conditions.frames, FRAMES_PER_CODE)
+        known = conditions.frames.unflatten(1, (-1, FRAMES_PER_CODE)).any(-1)
+        gesture = self.gesture_in(x_t) + torch.where(known[..., None], self.heard_in(heard), self.unheard)
+        span = self.config.sizes.audio_frames_per_token
+        token_time_s = self._frame_time_s(x_t.shape[1] * FRAMES_PER_CODE, x_t.device)
+        # Audio and words take the window's time, the noisiest of the tokens that exist.
+        window_t = torch.where(conditions.tokens, t, 1.0).amin(dim=1, keepdim=True)
+        shared = self.flow_time(window_t) + conditions.speaker[:, None]
+        streams = {
+            "text": Stream(
+                tokens=conditions.text,
+                time_s=conditions.text_time_s,
+                condition=shared,
+                mask=conditions.text_mask,
+            ),
+            "audio": Stream(
+                tokens=self.audio_in(self._grouped(conditions.audio, conditions.frames, span)),
+                time_s=_centres(token_time_s, span).expand(len(t), -1),
+                condition=shared,
+                mask=conditions.frames.unflatten(1, (-1, span)).any(-1),
+            ),
+            "gesture": Stream(
+                tokens=gesture,
+                time_s=_centres(token_time_s, FRAMES_PER_CODE).expand(len(t), -1),
+                condition=self.flow_time(t) + conditions.speaker[:, None],
+                mask=conditions.tokens,
+            ),
+        }
+        return self.transformer(streams)
+
+    def forward(self, x_t: Tensor, t: Tensor, heard: Heard, codes: Tensor, keep_audio: Tensor) -> Prediction:
+        """One training pass.
+
+        Args:
+            x_t: [B, N, X].
+            t: [B, N].
+            heard: features; text that is to be withheld has its mask False already.
+            codes: [B, N, P, Q] int64, the truth that coarser levels tell finer ones.
+            keep_audio: [B] bool, False where the audio is withheld (classifier-free training).
+        """
+        conditions = self.listen(heard)
+        conditions = replace(conditions, frames=conditions.frames & keep_audio[:, None])
+        states = self.states(x_t, t, conditions)
+        return Prediction(codes=self.code_head(states, codes), side=self.side(states))
+
+    def side(self, states: Tensor) -> Tensor:
+        """Jaw and eyes of every frame from the token states: [B, N, C] to [B, T, 9], normalised."""
+        return self.side_head(states).unflatten(-1, (FRAMES_PER_CODE, SIDE_WIDTH)).flatten(1, 2)
+
+    def _grouped(self, audio: Tensor, frames: Tensor, span: int) -> Tensor:
+        # Withheld and missing frames are zeroed, since padding may hold anything.
+        return (audio * frames[..., None]).unflatten(1, (-1, span)).flatten(2)
+
+    def _frame_time_s(self, n_frames: int, device: torch.device) -> Tensor:
+        return (torch.arange(n_frames, device=device, dtype=torch.float32)[None] + 0.5) / self.config.data.fps
+
+    def _check(self, heard: Heard) -> None:
+        n_frames, data = heard.frames.shape[1], self.config.data
+        step = max(FRAMES_PER_CODE, self.config.sizes.audio_frames_per_token)
+        if n_frames % step:
+            raise ShapeError(
+                f"A2G: got {n_frames} frames, wanted a multiple of {step}; pad, and mark padding in `frames`."
+            )
+        for name, got, want in (
+            ("wavlm", heard.wavlm.shape[1:], (n_frames, data.wavlm_width)),
+            ("mfcc", heard.mfcc.shape[1:], (n_frames, data.mfcc_width)),
+            ("text", heard.text.shape[1:], (heard.text_mask.shape[1], data.text_width)),
+        ):
+            if tuple(got) != tuple(want):
+                raise ShapeError(f"A2G: {name} has shape [B, *{tuple(got)}], wanted [B, *{tuple(want)}].")
+
+
+class FlowTime(nn.Module):
+    """Sinusoids of the flow time, then two layers: [...] in [0, 1] to [..., width]."""
+
+    def __init__(self, width: int, frequencies: int = 64) -> None:
+        super().__init__()
+        self.frequencies = frequencies
+        self.net = nn.Sequential(
+            nn.Linear(2 * frequencies, width), nn.SiLU(), nn.Linear(width, width), nn.SiLU()
+        )
+
+    def forward(self, t: Tensor) -> Tensor:
+        steps = torch.arange(self.frequencies, device=t.device, dtype=torch.float32)
+        angle = t.float()[..., None] * torch.exp(steps * (math.log(1000.0) / self.frequencies)) * math.pi
+        return self.net(torch.cat([angle.cos(), angle.sin()], dim=-1))
+
+
+def _centres(frame_time_s: Tensor, span: int) -> Tensor:
+    """Mean time of every group of `span` frames: [1, T] to [1, T / span]."""
+    return frame_time_s.unflatten(1, (-1, span)).mean(-1)
