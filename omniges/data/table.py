@@ -1,0 +1,218 @@
+"""One clip's feature as a Parquet file: a column of rows of equal width, with its meaning in the schema.
+
+The bytes depend on values and metadata only, not on time, machine or threads (for one version of pyarrow),
+so that content hashes mean something.
+
+Shapes: N rows (motion frames, codes or words), W channels.
+"""
+
+import json
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+from numpy.typing import NDArray
+
+from omniges.errors import DataError, ShapeError
+from omniges.files import atomic_path
+from omniges.types import Word
+
+_METADATA_KEY = b"omniges"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Table:
+    """A feature of one clip."""
+
+    values: NDArray[Any]  # [N, W]
+    clip: str
+    feature: str
+    unit: str
+    fps: float | None  # rows a second; None where rows are no samples of time
+    extra: dict[str, Any] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, kw_only=True)
+class TextTable:
+    """The words of one clip and their embeddings."""
+
+    words: list[Word]
+    values: NDArray[Any]  # [n, W] a row a word
+    clip: str
+    extra: dict[str, Any] = field(default_factory=dict)
+
+
+def write_table(
+    path: Path,
+    values: NDArray[Any],
+    *,
+    clip: str,
+    feature: str,
+    unit: str,
+    fps: float | None,
+    dtype: str,
+    extra: dict[str, Any] | None = None,
+) -> None:
+    """Write a feature atomically.
+
+    Args:
+        path: the file to make.
+        values: [N, W], finite after the cast to `dtype`.
+        clip: the clip's id.
+        feature: name of the feature.
+        unit: unit of the values, in words.
+        fps: rows a second, or None.
+        dtype: numpy name of the stored type.
+        extra: what else readers need, JSON values.
+    """
+    stored = _stored(values, dtype, f"{path} ({feature})")
+    metadata = {"clip": clip, "feature": feature, "unit": unit, "fps": fps, "extra": extra or {}}
+    _write(path, {"values": _rows(stored)}, metadata)
+
+
+def read_table(path: Path) -> Table:
+    """Read what `write_table` wrote.
+
+    Raises:
+        DataError: the file is missing, truncated, or no table of this project.
+    """
+    columns, metadata = _read(path, ("values",))
+    return Table(
+        values=_matrix(columns["values"]),
+        clip=metadata["clip"],
+        feature=metadata["feature"],
+        unit=metadata["unit"],
+        fps=metadata["fps"],
+        extra=metadata["extra"],
+    )
+
+
+def write_text_table(
+    path: Path,
+    words: Sequence[Word],
+    values: NDArray[Any],
+    clip: str,
+    dtype: str,
+    extra: dict[str, Any] | None = None,
+) -> None:
+    """Write a clip's words and their embeddings atomically.
+
+    Args:
+        path: the file to make.
+        words: n words, in order of time; none for a clip without speech.
+        values: [n, W] an embedding a word.
+        clip: the clip's id.
+        dtype: numpy name of the stored type.
+        extra: what else readers need, JSON values.
+    """
+    stored = _stored(values, dtype, f"{path} (text)")
+    if len(stored) != len(words):
+        raise ShapeError(f"{path}: got {len(stored)} embeddings for {len(words)} words; wanted one a word.")
+    columns = {
+        "text": pa.array([word.text for word in words], pa.string()),
+        "start_s": pa.array([word.start_s for word in words], pa.float64()),
+        "end_s": pa.array([word.end_s for word in words], pa.float64()),
+        "values": _rows(stored),
+    }
+    _write(
+        path,
+        columns,
+        {"clip": clip, "feature": "text", "unit": "embedding", "fps": None, "extra": extra or {}},
+    )
+
+
+def read_text_table(path: Path) -> TextTable:
+    """Read what `write_text_table` wrote.
+
+    Raises:
+        DataError: the file is missing, truncated, or no text table of this project.
+    """
+    columns, metadata = _read(path, ("text", "start_s", "end_s", "values"))
+    spans = zip(
+        columns["text"].to_pylist(), columns["start_s"].to_pylist(), columns["end_s"].to_pylist(), strict=True
+    )
+    words = [Word(text=text, start_s=start, end_s=end) for text, start, end in spans]
+    return TextTable(
+        words=words, values=_matrix(columns["values"]), clip=metadata["clip"], extra=metadata["extra"]
+    )
+
+
+def _stored(values: NDArray[Any], dtype: str, where: str) -> NDArray[Any]:
+    """Cast to the stored type; refuse what that type can't hold."""
+    if values.ndim != 2 or values.shape[1] == 0:
+        raise ShapeError(f"{where}: got shape {values.shape}, wanted [N, W] with W > 0.")
+    with np.errstate(over="ignore"):
+        stored = np.ascontiguousarray(values, dtype=np.dtype(dtype))
+    if stored.dtype.kind == "f" and not np.isfinite(stored).all():
+        row, channel = (int(i) for i in np.argwhere(~np.isfinite(stored))[0])
+        raise DataError(
+            f"{where}: got {values[row, channel]} at row {row}, channel {channel}; wanted a number that "
+            f"{dtype} can hold. Store the feature as float32 in params.yaml, or exclude the clip."
+        )
+    if stored.dtype.kind in "iu" and not np.array_equal(stored, values):
+        raise DataError(
+            f"{where}: got values from {values.min()} to {values.max()}, which {dtype} can't hold."
+        )
+    return stored
+
+
+def _rows(stored: NDArray[Any]) -> pa.Array:
+    return pa.FixedSizeListArray.from_arrays(pa.array(stored.reshape(-1)), stored.shape[1])
+
+
+def _matrix(column: pa.ChunkedArray) -> NDArray[Any]:
+    """[N, W] of a column of fixed-size lists, without a copy where Arrow's memory allows."""
+    width = column.type.list_size
+    chunks = [chunk.flatten().to_numpy(zero_copy_only=False) for chunk in column.chunks]
+    flat = (
+        chunks[0]
+        if len(chunks) == 1
+        else np.concatenate([np.empty(0, column.type.value_type.to_pandas_dtype()), *chunks])
+    )
+    return flat.reshape(-1, width)
+
+
+def _write(path: Path, columns: dict[str, pa.Array], metadata: dict[str, Any]) -> None:
+    encoded = {_METADATA_KEY: json.dumps(metadata, sort_keys=True, allow_nan=False).encode()}
+    table = pa.table(columns).replace_schema_metadata(encoded)
+    with atomic_path(path) as temporary:
+        # One row group, no dictionaries or statistics: nothing but the values decides the bytes.
+        pq.write_table(
+            table,
+            temporary,
+            compression="lz4",
+            use_dictionary=False,
+            write_statistics=False,
+            use_byte_stream_split=_float_columns(table),
+            row_group_size=max(1, len(table)),
+        )
+
+
+def _read(path: Path, wanted: tuple[str, ...]) -> tuple[dict[str, pa.ChunkedArray], dict[str, Any]]:
+    try:
+        table = pq.read_table(path, use_threads=False)
+        metadata = json.loads((table.schema.metadata or {})[_METADATA_KEY])
+    except (OSError, pa.ArrowException, KeyError, ValueError) as error:
+        raise DataError(
+            f"{path}: no readable feature table ({error}). Delete it and run its stage again."
+        ) from error
+    missing = [name for name in wanted if name not in table.column_names]
+    if missing:
+        raise DataError(
+            f"{path}: got columns {table.column_names}, wanted {list(wanted)}. "
+            "Delete it and run its stage again."
+        )
+    return {name: table.column(name) for name in wanted}, metadata
+
+
+def _float_columns(table: pa.Table) -> list[str]:
+    """Columns of float lists: their bytes compress better apart (a float16 loses nothing by it either)."""
+    return [
+        f"{f.name}.list.element"
+        for f in table.schema
+        if pa.types.is_fixed_size_list(f.type) and pa.types.is_floating(f.type.value_type)
+    ]
