@@ -52,7 +52,8 @@ class DataParams(Section):
     fps: Literal[15, 30]
     speakers: list[PositiveInt] | Literal["all"]
     additional: bool  # take BEAT2's `additional` clips into train
-    exclude: list[str]
+    exclude: list[str]  # ids, or patterns such as 12_zhao_2_*
+    required_splits: list[Literal["train", "val", "test"]]  # an empty one of these stops the run
     on_bad_clip: Literal["report", "stop"]
     max_gap_s: Positive  # allowed difference of motion and audio length
     shards: PositiveInt
@@ -125,7 +126,15 @@ class TokenizersParams(Section):
     commitment: NonNegative
     velocity: NonNegative
     acceleration: NonNegative
+    geodesic: NonNegative  # weight of the rotation loss (squared chord)
+    joints: NonNegative  # weight of the joint position loss, per metre
+    temperature: NonNegative  # of the noise on training searches; the published recipe has 0.5
+    dead_below: NonNegative  # moving-average count under which a code is drawn anew
+    start: Literal["kmeans", "rows"]  # first codebook: centres, or rows of the first batch
+    gradient: Literal["straight_through", "rotation"]  # how the encoder learns through the codes
+    compatible: bool  # repeat the published training's known faults, see docs/tokenizers.md
     precision: Literal["fp32", "bf16", "fp16"]
+    checkpoint_every: PositiveInt  # steps
     checkpoints: TokenizerCheckpoints
 
 
@@ -171,7 +180,9 @@ class TrainParams(Section):
     stride_frames: PositiveInt  # between the starts of neighbouring windows; a multiple of 4
     prefix_frames: NonNegativeInt  # longest clean past that the model learns to continue
     prefix_share: Share  # share of the samples that continue a past
-    noise_share: Share  # share of the samples at flow time 0, where only audio, text and past can tell anything
+    noise_share: (
+        Share  # share of the samples at flow time 0, where only audio, text and past can tell anything
+    )
     batch_per_process: PositiveInt
     accumulate: PositiveInt
     epochs: PositiveInt
@@ -205,7 +216,9 @@ class SamplingParams(Section):
     top_p: Annotated[float, Field(gt=0, le=1)]
     window_frames: PositiveInt
     overlap_frames: PositiveInt  # of the model's own past that each window continues
-    lookahead_frames: NonNegativeInt  # at a window's end that are drawn again by the next one, which hears further
+    lookahead_frames: (
+        NonNegativeInt  # at a window's end that are drawn again by the next one, which hears further
+    )
     batch_clips: PositiveInt  # clips side by side
 
 

@@ -22,6 +22,7 @@ from omniges.files import atomic_path
 from omniges.types import Word
 
 _METADATA_KEY = b"omniges"
+_NUMPY_NAMES = {"halffloat": "float16", "float": "float32", "double": "float64"}  # the others agree
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -161,19 +162,22 @@ def _stored(values: NDArray[Any], dtype: str, where: str) -> NDArray[Any]:
 
 
 def _rows(stored: NDArray[Any]) -> pa.Array:
-    return pa.FixedSizeListArray.from_arrays(pa.array(stored.reshape(-1)), stored.shape[1])
+    """[N, W] as a column of fixed-size lists, through buffers: `pa.array` would import pandas (0.4 s a job)."""
+    kind = pa.from_numpy_dtype(stored.dtype)
+    flat = pa.Array.from_buffers(kind, stored.size, [None, pa.py_buffer(stored.reshape(-1))])
+    return pa.FixedSizeListArray.from_arrays(flat, stored.shape[1])
 
 
 def _matrix(column: pa.ChunkedArray) -> NDArray[Any]:
-    """[N, W] of a column of fixed-size lists, without a copy where Arrow's memory allows."""
-    width = column.type.list_size
-    chunks = [chunk.flatten().to_numpy(zero_copy_only=False) for chunk in column.chunks]
-    flat = (
-        chunks[0]
-        if len(chunks) == 1
-        else np.concatenate([np.empty(0, column.type.value_type.to_pandas_dtype()), *chunks])
-    )
-    return flat.reshape(-1, width)
+    """[N, W] of a column of fixed-size lists; a copy, so that it can be written to."""
+    width, kind = column.type.list_size, str(column.type.value_type)
+    dtype = np.dtype(_NUMPY_NAMES.get(kind, kind))
+    parts = [np.empty(0, dtype)]
+    for chunk in column.chunks:
+        flat = chunk.flatten()
+        if len(flat):
+            parts.append(np.frombuffer(flat.buffers()[1], dtype, len(flat), flat.offset * dtype.itemsize))
+    return np.concatenate(parts).reshape(-1, width)
 
 
 def _write(path: Path, columns: dict[str, pa.Array], metadata: dict[str, Any]) -> None:
