@@ -1,0 +1,1 @@
+"""Motion made visible: the project's own body, videos, exports for other programs, a page."""
