@@ -104,10 +104,6 @@ class Panel:
         picture[horizon:] = _gradient(self.width, self.height - horizon, (206, 211, 219), (190, 196, 206))
         image = Image.fromarray(picture)
         draw = ImageDraw.Draw(image)
-        size = max(11, self.height // 26)
-        draw.text(
-            (self.margin * 1.5, self.margin), label, fill=(38, 44, 56), font=ImageFont.load_default(size)
-        )
         color = tuple(round(255 * c) for c in shirt_color(index))
         draw.rectangle((0, 0, self.margin // 2, self.height // 11), fill=color)
         return np.array(image)
