@@ -1,7 +1,7 @@
 """Rotations as BEAT2 and its tokenizers write them.
 
-Shapes: `...` any leading dimensions. Angles in radians. A rot6d is the first two ROWS of the rotation matrix,
-row 0 then row 1 (roma, and Zhou et al., write columns). Axis-angles come back with an angle in [0, pi]; at a half
+Shapes: `...` any leading dimensions. Angles in radians. A rot6d is the first two ROWS of the matrix, row 0
+then row 1 (roma, and Zhou et al., write columns). Axis-angles come back with an angle in [0, pi]; at a half
 turn the axis is known up to its sign, and either sign is the same rotation.
 """
 
@@ -15,7 +15,7 @@ from omniges.errors import ShapeError
 def axis_angle_to_matrix(axis_angle: Tensor) -> Tensor:
     """Unit quaternion (cos a/2, sin a/2 * axis) to matrix; exact at the zero rotation, gradient included.
 
-    In float32 the order of operations decides the last digit, and normalised tokenizer inputs divide that digit by
+    In float32 the order of operations decides the last digit, and tokenizer inputs divide that digit by
     standard deviations near 0.001. This order gives the published inputs bit for bit.
 
     Args:

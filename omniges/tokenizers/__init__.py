@@ -1,0 +1,1 @@
+"""Residual vector quantisation of gesture, one tokenizer a body part."""
