@@ -6,7 +6,8 @@ Shapes: B batch, T frames, N gesture tokens (T / 4), W words, G gesture channels
 """
 
 import math
-from dataclasses import dataclass, replace
+from collections.abc import Sequence
+from dataclasses import dataclass, fields, replace
 
 import torch
 from torch import Tensor, nn
@@ -37,6 +38,9 @@ class Heard:
     text_span_s: Tensor  # [B, W, 2] seconds from the window's start
     speaker: Tensor  # [B] int64 row of the speaker table, or UNKNOWN_SPEAKER
 
+    def to(self, device: torch.device) -> "Heard":
+        return Heard(**{f.name: getattr(self, f.name).to(device) for f in fields(self)})
+
 
 @dataclass(frozen=True, kw_only=True)
 class Conditions:
@@ -53,6 +57,13 @@ class Conditions:
     def without_audio(self) -> "Conditions":
         """The same tokens, nothing heard."""
         return replace(self, audio=torch.zeros_like(self.audio), frames=torch.zeros_like(self.frames))
+
+    @staticmethod
+    def cat(variants: "Sequence[Conditions]") -> "Conditions":
+        """Several variants of a batch as one bigger batch."""
+        return Conditions(
+            **{f.name: torch.cat([getattr(v, f.name) for v in variants]) for f in fields(Conditions)}
+        )
 
     def without_text(self) -> "Conditions":
         """The same tokens, nothing said."""

@@ -1,0 +1,57 @@
+"""How a long clip is covered: windows that each continue the tokens that the one before has settled."""
+
+from dataclasses import dataclass
+
+from omniges.errors import ConfigError
+from omniges.motion.layout import FRAMES_PER_CODE
+
+
+@dataclass(frozen=True)
+class Window:
+    """A stretch of tokens that is generated at once."""
+
+    start: int  # first token
+    past: int  # tokens at its start that are settled and continued
+    keep: int  # tokens of the clip up to this one are settled afterwards
+
+
+@dataclass(frozen=True)
+class Cover:
+    """Window sizes in tokens."""
+
+    window: int
+    overlap: int
+    lookahead: int
+
+    @classmethod
+    def of_frames(cls, window_frames: int, overlap_frames: int, lookahead_frames: int) -> "Cover":
+        """Convert from frames.
+
+        Raises:
+            ConfigError: a size is no multiple of 4 frames, or nothing new would be left of a window.
+        """
+        named = {"window": window_frames, "overlap": overlap_frames, "lookahead": lookahead_frames}
+        for name, frames in named.items():
+            if frames % FRAMES_PER_CODE:
+                raise ConfigError(
+                    f"sampling.{name}_frames: got {frames}, wanted a multiple of {FRAMES_PER_CODE} (frames a code)."
+                )
+        if window_frames <= overlap_frames + lookahead_frames:
+            raise ConfigError(
+                f"sampling.window_frames: got {window_frames}, wanted more than overlap_frames + lookahead_frames = "
+                f"{overlap_frames + lookahead_frames}, or no window would add anything."
+            )
+        return cls(*(frames // FRAMES_PER_CODE for frames in named.values()))
+
+    def plan(self, n_tokens: int) -> list[Window]:
+        """Windows that settle every one of `n_tokens` tokens, in order; the last may reach beyond the
+        clip.
+        """
+        windows, settled = [], 0
+        while settled < n_tokens:
+            past = min(self.overlap, settled)
+            start = settled - past
+            ends_clip = start + self.window >= n_tokens
+            settled = n_tokens if ends_clip else start + self.window - self.lookahead
+            windows.append(Window(start=start, past=past, keep=settled))
+        return windows

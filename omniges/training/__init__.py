@@ -1,0 +1,1 @@
+"""Training of the audio-to-gesture model under accelerate, resumable at any step."""

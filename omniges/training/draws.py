@@ -1,0 +1,72 @@
+"""All randomness of a training step. Each sample draws from a source of its own, seeded by (seed, step, place in the global batch),
+
+so that a resumed run, and a run on another number of processes, see the very same noise.
+
+Shapes: B batch, N tokens, X channels of a token, P parts, Q quantizers.
+"""
+
+import hashlib
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from omniges.config import TrainParams
+from omniges.motion.layout import FRAMES_PER_CODE
+
+
+@dataclass(frozen=True, kw_only=True)
+class Draws:
+    """What chance decided for a batch."""
+
+    noise: Tensor  # [B, N, X]
+    t: Tensor  # [B, N] flow time, 1 for the clean past
+    given: Tensor  # [B, N] bool, the clean past
+    keep_audio: Tensor  # [B] bool
+    keep_text: Tensor  # [B] bool
+    keep_speaker: Tensor  # [B] bool
+
+    def to(self, device: torch.device) -> "Draws":
+        return Draws(**{name: value.to(device) for name, value in vars(self).items()})
+
+
+def seed_of(*parts: int | str) -> int:
+    """A 63-bit seed from anything that names a place in a run."""
+    digest = hashlib.sha256(":".join(map(str, parts)).encode()).digest()
+    return int.from_bytes(digest[:8], "big") >> 1
+
+
+def draw(train: TrainParams, where: Sequence[tuple[int | str, ...]], n_tokens: int, width: int) -> Draws:
+    """Draw for a batch.
+
+    Args:
+        train: shares and the longest past.
+        where: a name for each sample, unique within the run.
+        n_tokens: N.
+        width: X.
+    """
+    rows = [_draw_one(train, seed_of(train.seed, *name), n_tokens, width) for name in where]
+    noise, t, past, kept = zip(*rows, strict=True)
+    given = torch.arange(n_tokens)[None] < torch.tensor(past)[:, None]
+    keep = torch.tensor(kept)
+    return Draws(
+        noise=torch.stack(noise),
+        t=torch.where(given, 1.0, torch.tensor(t)[:, None]),
+        given=given,
+        keep_audio=keep[:, 0],
+        keep_text=keep[:, 1],
+        keep_speaker=keep[:, 2],
+    )
+
+
+def _draw_one(
+    train: TrainParams, seed: int, n_tokens: int, width: int
+) -> tuple[Tensor, float, int, list[bool]]:
+    generator = torch.Generator().manual_seed(seed)
+    at_zero, t, has_past, length, audio, text, speaker = torch.rand(7, generator=generator).tolist()
+    longest = min(train.prefix_frames // FRAMES_PER_CODE, n_tokens - 1)
+    past = 1 + int(length * longest) if longest and has_past < train.prefix_share else 0
+    kept = [audio >= train.drop_audio, text >= train.drop_text, speaker >= train.drop_speaker]
+    noise = torch.randn(n_tokens, width, generator=generator)
+    return noise, 0.0 if at_zero < train.noise_share else t, min(past, longest), kept

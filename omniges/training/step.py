@@ -1,0 +1,64 @@
+"""One training step's mathematics: a batch and its draws to losses. No network here is frozen, and none is loaded.
+
+Shapes: B batch, T frames, N tokens, X channels of a token.
+"""
+
+from typing import TYPE_CHECKING
+
+import torch
+from torch import nn
+
+if TYPE_CHECKING:
+    from omniges.data.windows import Batch
+from omniges.model.a2g import A2G, TOKEN_WIDTH, UNKNOWN_SPEAKER, Heard
+from omniges.model.losses import Losses, Target, losses
+from omniges.motion.layout import FRAMES_PER_CODE
+from omniges.sampling.flow import interpolate
+from omniges.training.draws import Draws
+
+
+def training_losses(wrapped: nn.Module, model: A2G, batch: "Batch", draws: Draws) -> Losses:
+    """Losses of one batch.
+
+    Args:
+        wrapped: the model as accelerate wraps it (its forward synchronises gradients).
+        model: the model itself.
+        batch: a window of every sample.
+        draws: noise, flow times, what is withheld.
+    """
+    clean = batch.gesture.unflatten(1, (-1, FRAMES_PER_CODE)).flatten(2).float()
+    x_t = interpolate(draws.noise, clean, draws.t[..., None])
+    prediction = wrapped(x_t, draws.t, heard_in(batch, draws), batch.codes, draws.keep_audio)
+    target = Target(
+        codes=batch.codes,
+        side=model.statistics.normalise("side", batch.side),
+        tokens=~draws.given,
+        frames=torch.ones(batch.side.shape[:2], dtype=torch.bool, device=batch.side.device),
+    )
+    return losses(prediction, target, model.code_head)
+
+
+def heard_in(batch: "Batch", draws: Draws) -> Heard:
+    """The batch as the model hears it, with text and speaker withheld where the draws say so."""
+    text, mask, span = batch.text, batch.text_mask & draws.keep_text[:, None], batch.text_span_s
+    if text.shape[1] == 0:
+        # One masked word keeps the text stream's parameters in every process's graph; DDP would wait for them.
+        text, mask, span = (_one_more(value) for value in (text, mask, span))
+    return Heard(
+        wavlm=batch.wavlm,
+        mfcc=batch.mfcc,
+        frames=torch.ones(batch.mfcc.shape[:2], dtype=torch.bool, device=batch.mfcc.device),
+        text=text,
+        text_mask=mask,
+        text_span_s=span,
+        speaker=torch.where(draws.keep_speaker, batch.speaker, UNKNOWN_SPEAKER),
+    )
+
+
+def _one_more(x: torch.Tensor) -> torch.Tensor:
+    return x.new_zeros(x.shape[0], 1, *x.shape[2:])
+
+
+def draws_shape(window_frames: int) -> tuple[int, int]:
+    """(N, X) of a window."""
+    return window_frames // FRAMES_PER_CODE, TOKEN_WIDTH

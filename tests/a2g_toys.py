@@ -1,0 +1,215 @@
+"""Tiny models, batches and tokenizers for tests of model, sampling and training; no file is read."""
+
+from dataclasses import dataclass, replace
+
+import torch
+
+from omniges.config import LossParams, ModelParams, SamplingParams, TrainParams
+from omniges.model.a2g import A2G, Heard
+from omniges.model.config import DataSizes, ModelConfig
+
+WAVLM, MFCC, TEXT = 12, 10, 14
+PARTS, QUANTIZERS, CODES, CODE_DIM = 4, 3, 8, 6
+
+
+def sizes(**changes):
+    values = {
+        "fusion_width": 16,
+        "fusion_layers": 1,
+        "fusion_heads": 2,
+        "fusion_gate": True,
+        "context_layers": 1,
+        "audio_frames_per_token": 2,
+        "text_width": 8,
+        "audio_width": 12,
+        "gesture_width": 20,
+        "layers": 2,
+        "heads": 2,
+        "head_dim": 8,
+        "mlp_ratio": 2.0,
+        "residual_streams": 2,
+        "condition_width": 16,
+        "head_width": 12,
+        "dropout": 0.0,
+    }
+    return ModelParams.model_validate({**values, **changes})
+
+
+def train_params(**changes):
+    values = {
+        "seed": 3,
+        "window_frames": 32,
+        "stride_frames": 8,
+        "prefix_frames": 8,
+        "prefix_share": 0.5,
+        "noise_share": 0.3,
+        "batch_per_process": 4,
+        "accumulate": 1,
+        "epochs": 100,
+        "max_steps": 8,
+        "lr": 2e-3,
+        "weight_decay": 0.01,
+        "warmup_steps": 2,
+        "clip_norm": 1.0,
+        "ema_decay": 0.9,
+        "precision": "no",
+        "drop_audio": 0.2,
+        "drop_text": 0.2,
+        "drop_speaker": 0.1,
+        "workers": 0,
+        "validate_every": 4,
+        "validate_windows": 4,
+        "checkpoint_every": 1,
+        "log_every": 1,
+        "loss": LossParams(codes=1.0, reconstruction=1.0, velocity=0.5, side=1.0),
+    }
+    return TrainParams.model_validate({**values, **changes})
+
+
+def sampling_params(**changes):
+    values = {
+        "seeds": [0],
+        "steps": 3,
+        "solver": "euler",
+        "audio_guidance": 1.0,
+        "text_guidance": 1.0,
+        "temperature": 1.0,
+        "top_p": 0.9,
+        "window_frames": 32,
+        "overlap_frames": 8,
+        "lookahead_frames": 4,
+        "batch_clips": 4,
+    }
+    return SamplingParams.model_validate({**values, **changes})
+
+
+def model(seed=0, **changes):
+    torch.manual_seed(seed)
+    data = DataSizes(
+        wavlm_width=WAVLM,
+        mfcc_width=MFCC,
+        text_width=TEXT,
+        parts=PARTS,
+        quantizers=QUANTIZERS,
+        codes=CODES,
+        code_dim=CODE_DIM,
+        fps=30.0,
+        speakers=(1, 2),
+    )
+    widths = {"mfcc": MFCC, "wavlm": WAVLM, "side": 9}
+    statistics = {f"{n}_mean": torch.zeros(w) for n, w in widths.items()}
+    statistics |= {f"{n}_std": torch.ones(w) for n, w in widths.items()}
+    codebooks = torch.randn(PARTS, QUANTIZERS, CODES, CODE_DIM)
+    return A2G(ModelConfig(sizes=sizes(**changes), data=data), statistics, codebooks, torch.ones(PARTS))
+
+
+def jitter(module, seed=1, scale=0.3):
+    """Move every parameter, so that zero initialisations hide nothing."""
+    generator = torch.Generator().manual_seed(seed)
+    with torch.no_grad():
+        for parameter in module.parameters():
+            parameter += (
+                scale * torch.randn(parameter.shape, generator=generator) / max(1, parameter.shape[-1]) ** 0.5
+            )
+    return module
+
+
+def heard(batch=2, frames=32, words=3, seed=0):
+    g = torch.Generator().manual_seed(seed)
+    starts = torch.rand(batch, words, 1, generator=g)
+    return Heard(
+        wavlm=torch.randn(batch, frames, WAVLM, generator=g),
+        mfcc=torch.randn(batch, frames, MFCC, generator=g),
+        frames=torch.ones(batch, frames, dtype=torch.bool),
+        text=torch.randn(batch, words, TEXT, generator=g),
+        text_mask=torch.ones(batch, words, dtype=torch.bool),
+        text_span_s=torch.cat([starts, starts + 0.2], -1),
+        speaker=torch.arange(batch) % 2,
+    )
+
+
+@dataclass
+class ToyBatch:
+    """Has what omniges.data.windows.Batch has."""
+
+    gesture: torch.Tensor
+    side: torch.Tensor
+    codes: torch.Tensor
+    wavlm: torch.Tensor
+    mfcc: torch.Tensor
+    text: torch.Tensor
+    text_mask: torch.Tensor
+    text_span_s: torch.Tensor
+    speaker: torch.Tensor
+    clip: list
+    start_frame: torch.Tensor
+
+    def to(self, device):
+        return self
+
+
+class ToyWindows(torch.utils.data.Dataset):
+    """Random windows, each a function of its index."""
+
+    def __init__(self, n=24, frames=32, words=2, poison=None):
+        self.n, self.frames, self.words, self.poison = n, frames, words, poison
+
+    def __len__(self):
+        return self.n
+
+    def __getitem__(self, index):
+        h = heard(1, self.frames, self.words, seed=1000 + index)
+        g = torch.Generator().manual_seed(index)
+        gesture = torch.randn(1, self.frames, 415, generator=g)
+        if index == self.poison:
+            gesture = gesture * float("nan")
+        return ToyBatch(
+            gesture=gesture,
+            side=torch.randn(1, self.frames, 9, generator=g),
+            codes=torch.randint(0, CODES, (1, self.frames // 4, PARTS, QUANTIZERS), generator=g),
+            wavlm=h.wavlm,
+            mfcc=h.mfcc,
+            text=h.text,
+            text_mask=h.text_mask,
+            text_span_s=h.text_span_s,
+            speaker=torch.tensor([index % 2]),
+            clip=[f"clip_{index}"],
+            start_frame=torch.zeros(1, dtype=torch.int64),
+        )
+
+
+def collate(items):
+    first = vars(items[0])
+    return ToyBatch(
+        **{
+            name: sum((vars(i)[name] for i in items), [])
+            if name == "clip"
+            else torch.cat([vars(i)[name] for i in items])
+            for name in first
+        }
+    )
+
+
+class ToyTokenizer:
+    """Codes to gesture by a fixed random table, smoothed over neighbouring frames as a convolutional decoder would."""
+
+    def __init__(self, smooth=5):
+        g = torch.Generator().manual_seed(5)
+        self.table = torch.randn(PARTS, QUANTIZERS, CODES, 415, generator=g)
+        self.smooth = smooth
+
+    def decode_codes(self, codes):
+        part = torch.arange(PARTS)[:, None]
+        quantizer = torch.arange(QUANTIZERS)[None]
+        frames = self.table[part, quantizer, codes].sum((2, 3)).repeat_interleave(4, dim=1)
+        padded = torch.nn.functional.pad(
+            frames.transpose(1, 2), (self.smooth // 2, self.smooth // 2), mode="replicate"
+        )
+        return torch.nn.functional.avg_pool1d(padded, self.smooth, stride=1).transpose(1, 2)
+
+    def normalise(self, gesture):
+        return (gesture - 0.5) / 2.0
+
+
+def withhold(batch, **changes):
+    return replace(batch, **changes)
