@@ -162,7 +162,7 @@ def _stored(values: NDArray[Any], dtype: str, where: str) -> NDArray[Any]:
 
 
 def _rows(stored: NDArray[Any]) -> pa.Array:
-    """[N, W] as a column of fixed-size lists, through buffers: `pa.array` would import pandas (0.4 s a job)."""
+    """[N, W] as a column of fixed-size lists; through buffers, since `pa.array` imports pandas (0.4 s)."""
     kind = pa.from_numpy_dtype(stored.dtype)
     flat = pa.Array.from_buffers(kind, stored.size, [None, pa.py_buffer(stored.reshape(-1))])
     return pa.FixedSizeListArray.from_arrays(flat, stored.shape[1])
