@@ -246,7 +246,8 @@ class ScorerParams(Section):
 
 class EvaluateParams(Section):
     seed: NonNegativeInt
-    bootstrap: PositiveInt
+    bootstrap: PositiveInt  # resamples of clips behind every interval
+    bootstrap_fgd: PositiveInt  # the same for FGD, where each costs milliseconds
     render: bool
     num_samples: NonNegativeInt  # clips that get a video
     video_s: Positive  # longest video

@@ -1,0 +1,194 @@
+"""Fréchet distance between two sets of feature vectors, with what is needed to trust a difference.
+
+Conventions: features are float64 [N, D], rows are vectors; a *set by clip* is a list of such arrays, one a
+    clip. Distances are squared,
+as the field reports them (unitless, scale of the encoder). Nothing here mutates its input.
+
+Metrics: `frechet` (Dowson & Landau 1982), `extrapolated` (to infinite samples, Chong & Forsyth,
+    arXiv:1911.07023).
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import scipy.linalg
+from numpy.typing import NDArray
+
+from omniges.errors import EvaluationError, ShapeError
+
+Array = NDArray[np.float64]
+MIN_VECTORS = 8
+"""Below this no covariance worth the name exists."""
+
+
+@dataclass(frozen=True)
+class Gaussian:
+    """Mean [D] and covariance [D, D] of a set of vectors."""
+
+    mean: Array
+    covariance: Array
+    n: int
+
+
+def validate(features: NDArray[np.floating], name: str = "features") -> Array:
+    """Return the features as float64 [N, D].
+
+    Raises:
+        ShapeError: not two axes.
+        EvaluationError: too few vectors, or NaN or infinity among them.
+    """
+    checked: Array = np.asarray(features, dtype=np.float64)
+    if checked.ndim != 2:
+        raise ShapeError(f"{name}: got shape {checked.shape}, wanted [N, D].")
+    if len(checked) < MIN_VECTORS:
+        raise EvaluationError(
+            f"{name}: {len(checked)} vectors, wanted at least {MIN_VECTORS}; score more or longer clips."
+        )
+    if not np.isfinite(checked).all():
+        raise EvaluationError(
+            f"{name}: NaN or infinite values among {len(checked)} vectors; the motion itself is not finite."
+        )
+    return checked
+
+
+def gaussian(features: NDArray[np.floating]) -> Gaussian:
+    """Mean and unbiased covariance of [N, D]."""
+    x = validate(features)
+    mean = x.mean(0)
+    centred = x - mean
+    return Gaussian(mean, centred.T @ centred / (len(x) - 1), len(x))
+
+
+def frechet(a: Gaussian, b: Gaussian) -> float:
+    """|μ_a − μ_b|² + tr(C_a + C_b − 2 (C_a^½ C_b C_a^½)^½).
+
+    The trace of the root is the sum of roots of the eigenvalues of the SYMMETRIC matrix Rᵀ C_b R with C_a = R
+    Rᵀ (R by Cholesky, or by eigenvectors where C_a is rank-deficient), so it is real by construction: no
+    complex root, no epsilon, no 1e10.
+    """
+    if a.mean.shape != b.mean.shape:
+        raise ShapeError(
+            f"Fréchet distance: widths {a.mean.shape} and {b.mean.shape}; encode both with one network."
+        )
+    difference = a.mean - b.mean
+    root = _factor(a.covariance)
+    eigenvalues = scipy.linalg.eigh(
+        root.T @ b.covariance @ root, eigvals_only=True, check_finite=False, overwrite_a=True
+    )
+    cross = np.sqrt(np.clip(eigenvalues, 0, None)).sum()
+    return float(difference @ difference + np.trace(a.covariance) + np.trace(b.covariance) - 2 * cross)
+
+
+def _factor(covariance: Array) -> Array:
+    """R with R Rᵀ = covariance."""
+    try:
+        factor: Array = scipy.linalg.cholesky(covariance, lower=True, check_finite=False)
+        diagonal = np.diag(factor)
+        if diagonal.min() > 1e-7 * diagonal.max():  # else the factor is noise
+            return factor
+    except scipy.linalg.LinAlgError:
+        pass
+    values, vectors = scipy.linalg.eigh(covariance, check_finite=False)
+    return vectors * np.sqrt(np.clip(values, 0, None))
+
+
+def frechet_distance(a: NDArray[np.floating], b: NDArray[np.floating]) -> float:
+    """Fréchet distance of two sets [N, D] and [M, D]."""
+    return frechet(gaussian(a), gaussian(b))
+
+
+def frechet_emage(a: NDArray[np.floating], b: NDArray[np.floating], epsilon: float = 1e-6) -> float:
+    """PantoMatrix's variant: `epsilon` on the covariances' diagonals under the root only, so equal sets score
+    below zero.
+    """
+    ga, gb = gaussian(a), gaussian(b)
+    ridge = epsilon * np.eye(len(ga.mean))
+    padded = frechet(
+        Gaussian(ga.mean, ga.covariance + ridge, ga.n), Gaussian(gb.mean, gb.covariance + ridge, gb.n)
+    )
+    return padded - 2 * epsilon * len(ga.mean)
+
+
+@dataclass(frozen=True)
+class ClipMoments:
+    """Sums of a set by clip, from which any resample of clips is a weighted sum."""
+
+    counts: Array  # [clips]
+    sums: Array  # [clips, D]
+    squares: Array  # [clips, D * D]
+
+    @classmethod
+    def of(cls, by_clip: Sequence[NDArray[np.floating]]) -> "ClipMoments":
+        clips = [np.asarray(x, dtype=np.float64) for x in by_clip]
+        # Centring on one common point keeps sum(x xᵀ) − n μ μᵀ from cancelling.
+        return cls(
+            np.array([len(x) for x in clips], dtype=np.float64),
+            np.stack([x.sum(0) for x in clips]),
+            np.stack([(x.T @ x).reshape(-1) for x in clips]),
+        )
+
+    def gaussian(self, weights: Array) -> Gaussian:
+        """Gaussian of the set in which clip i stands `weights[i]` times."""
+        n = float(weights @ self.counts)
+        mean = weights @ self.sums / n
+        second = (weights @ self.squares).reshape(len(mean), len(mean))
+        return Gaussian(mean, (second - n * np.outer(mean, mean)) / (n - 1), int(n))
+
+
+def resamples(n_clips: int, n: int, seed: int) -> Array:
+    """[n, clips] counts of bootstrap resamples; equal for every variant, so that differences are paired."""
+    return (
+        np.random.default_rng(seed)
+        .multinomial(n_clips, np.full(n_clips, 1 / n_clips), size=n)
+        .astype(np.float64)
+    )
+
+
+def bootstrap(a: Sequence[NDArray[np.floating]], b: Sequence[NDArray[np.floating]], weights: Array) -> Array:
+    """Distances [n] under resampled clips, both sides resampled alike.
+
+    Args:
+        a: set by clip.
+        b: set by clip, same clips in the same order.
+        weights: [n, clips] from `resamples`.
+    """
+    origin = np.concatenate([np.asarray(x, dtype=np.float64) for x in b]).mean(0)
+    moments_a = ClipMoments.of([x - origin for x in a])
+    moments_b = ClipMoments.of([x - origin for x in b])
+    return np.array([frechet(moments_a.gaussian(w), moments_b.gaussian(w)) for w in weights])
+
+
+def centred_interval(point: float, samples: Array, level: float = 0.95) -> tuple[float, float]:
+    """Percentile interval moved so that the samples' mean sits on the point.
+
+    A resample holds fewer different clips than the set, so its distance is biased upwards; the spread is
+    right, the place is not.
+    """
+    low, high = np.quantile(samples, [(1 - level) / 2, (1 + level) / 2])
+    shift = point - samples.mean()
+    return float(low + shift), float(high + shift)
+
+
+def extrapolated(
+    a: NDArray[np.floating], b: NDArray[np.floating], seed: int, sizes: int = 8, repeats: int = 3
+) -> float | None:
+    """Distance at infinitely many samples: a line through distances at several sizes N against 1 / N, read at
+    0.
+
+    Both sides are thinned to N vectors, since both are samples. None where there are too few vectors for a
+    line (the smallest size must still exceed the width).
+    """
+    a, b = validate(a), validate(b)
+    most = min(len(a), len(b))
+    least = max(a.shape[1] + 1, most // 4)
+    if most < 1.3 * least:
+        return None
+    rng = np.random.default_rng(seed)
+    inverse, distances = [], []
+    for n in np.unique(np.round(1 / np.linspace(1 / least, 1 / most, sizes)).astype(int)):
+        for _ in range(repeats):
+            picked_a, picked_b = rng.choice(len(a), n, replace=False), rng.choice(len(b), n, replace=False)
+            inverse.append(1 / n)
+            distances.append(frechet_distance(a[picked_a], b[picked_b]))
+    return float(np.polyfit(inverse, distances, 1)[1])

@@ -1,0 +1,252 @@
+"""Score results clip by clip: one pass over each variant's files; only features and numbers stay in memory.
+
+A *variant* is a folder of results for the same clips: the model under a seed, a baseline, somebody else's
+output.
+"""
+
+import logging
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Literal
+
+import numpy as np
+from numpy.typing import NDArray
+
+from omniges.errors import DataError, EvaluationError
+from omniges.evaluation.beats import beat_consistency
+from omniges.evaluation.diversity import foot_sliding, jerk, l1_diversity, root_drift, speed_spectrum
+from omniges.evaluation.embedder import Embedder
+from omniges.evaluation.kinematics import WRISTS, Kinematics, groups, kinematics, speed
+from omniges.evaluation.listening import (
+    beat_difference,
+    pause_ratio,
+    same_speaker,
+    speech_mask,
+    window_scores,
+)
+from omniges.evaluation.reconstruction import squared_errors
+from omniges.evaluation.scorer import Scorer
+from omniges.motion.features import motion_to_features
+from omniges.motion.layout import POSE_WIDTH
+from omniges.types import ClipFault, Motion, Word
+
+logger = logging.getLogger(__name__)
+Array = NDArray[np.float64]
+Role = Literal["model", "wrong-audio", "ground-truth", "baseline"]
+MIN_FRAMES = 16
+
+
+@dataclass(frozen=True, kw_only=True)
+class Variant:
+    """Results to be scored."""
+
+    name: str  # "model-seed0"
+    label: str  # "model, seed 0"
+    role: Role
+    folder: Path
+    seed: int | None = None
+
+
+@dataclass(frozen=True, kw_only=True)
+class Reference:
+    """What is true of one clip."""
+
+    clip: str
+    speaker: int
+    split: str
+    motion: Motion
+    onsets_s: Array
+    words: Sequence[Word] | None
+    mfcc: NDArray[np.float32] | None  # [T, 128]
+
+
+@dataclass(kw_only=True)
+class ClipScore:
+    """Everything known about one clip of one variant."""
+
+    clip: str
+    speaker: int
+    n_frames: int  # scored
+    values: dict[str, float]  # per-clip measures
+    errors: dict[str, float]  # squared error by group
+    features: NDArray[np.float32]  # [N, 240] of the embedder
+    face: NDArray[np.float32]  # [M, 200] expressions and their change; empty without expressions
+    spectrum: tuple[Array, Array] | None = None  # wrist speed: Hz, power
+    notes: list[str] = field(default_factory=list)
+
+
+@dataclass
+class VariantScores:
+    """A variant's clips, in the references' order, and what could not be scored."""
+
+    variant: Variant
+    clips: list[ClipScore]
+    faults: list[ClipFault]
+
+    def column(self, name: str) -> Array:
+        """[clips] of a measure or, as `error/GROUP`, of an error; NaN where a clip has none."""
+        if name.startswith("error/"):
+            return np.array([c.errors.get(name[6:], np.nan) for c in self.clips])
+        return np.array([c.values.get(name, np.nan) for c in self.clips])
+
+
+Reader = Callable[[Path, Reference], tuple[Motion, bool, list[str]]]
+"""(file, its reference) → motion at the reference's rate, whether it has expressions, notes on what was done
+to it.
+"""
+
+
+@dataclass
+class Judge:
+    """Encoders and the references' sound, shared by all variants."""
+
+    embedder: Embedder | None
+    scorer: Scorer | None
+    onsets_s: dict[str, Array]
+    speakers: dict[str, int]
+    audio: dict[str, NDArray[np.float32]]  # clip → scorer's audio embedding
+
+    @classmethod
+    def of(cls, references: Sequence[Reference], embedder: Embedder | None, scorer: Scorer | None) -> "Judge":
+        audio = {}
+        if scorer is not None:
+            audio = {r.clip: scorer.embed_audio(r.mfcc) for r in references if r.mfcc is not None}
+        return cls(
+            embedder,
+            scorer,
+            {r.clip: r.onsets_s for r in references},
+            {r.clip: r.speaker for r in references},
+            audio,
+        )
+
+
+def score_variant(
+    variant: Variant, references: Sequence[Reference], judge: Judge, read: Reader
+) -> VariantScores:
+    """Score every clip that can be scored; name every one that can't."""
+    scores = VariantScores(variant, [], [])
+    for reference in references:
+        path = variant.folder / f"{reference.clip}.npz"
+        try:
+            motion, has_expressions, notes = read(path, reference)
+            scores.clips.append(score_clip(motion, has_expressions, reference, judge, notes))
+        except (DataError, EvaluationError) as error:
+            scores.faults.append(
+                ClipFault(
+                    clip=reference.clip,
+                    problem=f"{variant.label}: {error}",
+                    remedy="Make the clip again, or leave it out.",
+                )
+            )
+    for fault in scores.faults:
+        logger.warning("%s not scored: %s", fault.clip, fault.problem)
+    return scores
+
+
+def score_clip(
+    motion: Motion, has_expressions: bool, reference: Reference, judge: Judge, notes: list[str] | None = None
+) -> ClipScore:
+    """All measures of one clip.
+
+    Raises:
+        EvaluationError: too short, or not finite.
+    """
+    n = min(motion.n_frames, reference.motion.n_frames)
+    if n < MIN_FRAMES:
+        raise EvaluationError(f"{n} frames in common with the ground truth, wanted at least {MIN_FRAMES}.")
+    motion = cut(motion, n)
+    if not all(np.isfinite(x).all() for x in (motion.poses, motion.trans, motion.expressions)):
+        raise EvaluationError("the result holds NaN or infinity.")
+    own, truth = kinematics(motion, has_expressions), kinematics(cut(reference.motion, n))
+    values = motion_values(own)
+    values |= listening_values(own, reference, judge)
+    features = motion_to_features(motion).values
+    if judge.scorer is not None and reference.clip in judge.audio:
+        values |= scorer_values(features, reference.clip, judge)
+    moving = speed(own.body[:, list(WRISTS)], own.fps).mean(1)
+    return ClipScore(
+        clip=reference.clip,
+        speaker=reference.speaker,
+        n_frames=n,
+        values=values,
+        errors=squared_errors(groups(own), groups(truth)),
+        features=judge.embedder.features(features[:, :POSE_WIDTH])
+        if judge.embedder
+        else np.empty((0, 240), np.float32),
+        face=face_features(own),
+        spectrum=speed_spectrum(moving, own.fps),
+        notes=notes or [],
+    )
+
+
+def cut(motion: Motion, n: int) -> Motion:
+    """The first n frames."""
+    if n == motion.n_frames:
+        return motion
+    return Motion(
+        poses=motion.poses[:n],
+        trans=motion.trans[:n],
+        expressions=motion.expressions[:n],
+        betas=motion.betas,
+        fps=motion.fps,
+    )
+
+
+def motion_values(k: Kinematics) -> dict[str, float]:
+    """Measures of the motion alone."""
+    wrists = k.body[:, list(WRISTS)]
+    return {
+        "l1div": l1_diversity(k.body),
+        "jerk": jerk(wrists, k.fps),
+        "wrist_speed": float(speed(wrists, k.fps).mean()),
+        "foot_sliding": foot_sliding(k),
+        "root_drift": root_drift(k),
+    }
+
+
+def listening_values(k: Kinematics, reference: Reference, judge: Judge) -> dict[str, float]:
+    """Beat consistency, its difference to wrong audio, and arm speed in pauses; what can't be computed is
+    left out.
+    """
+    values: dict[str, float] = {}
+    others = [judge.onsets_s[c] for c in same_speaker(judge.speakers, reference.clip)]
+    measures: dict[str, Callable[[], float]] = {
+        "bc": lambda: beat_consistency(k.body, reference.onsets_s, k.fps),
+        "bc_difference": lambda: beat_difference(k.body, reference.onsets_s, others, k.fps),
+    }
+    for name, measure in measures.items():
+        try:
+            values[name] = measure()
+        except EvaluationError as error:
+            logger.debug("%s: %s left out: %s", reference.clip, name, error)
+    if reference.words is not None:
+        ratio = pause_ratio(k, speech_mask(reference.words, k.n_frames, k.fps))
+        if ratio is not None:
+            values["pause_ratio"] = ratio
+    return values
+
+
+def scorer_values(features: NDArray[np.float32], clip: str, judge: Judge) -> dict[str, float]:
+    """AUC and R@1 of the contrastive scorer."""
+    if judge.scorer is None:
+        return {}
+    others = [c for c in same_speaker(judge.speakers, clip) if c in judge.audio]
+    audio = [judge.audio[c] for c in [clip, *others]]
+    found = window_scores(judge.scorer.embed_motion(features), audio, 0, judge.scorer.window_steps)
+    candidates = {"scorer_auc": found.auc(), "scorer_r1": found.recall_at_1()}
+    return {name: value for name, value in candidates.items() if value is not None}
+
+
+def face_features(k: Kinematics) -> NDArray[np.float32]:
+    """[M, 200]: expressions and their change per frame, every fourth frame."""
+    if k.expressions is None or k.n_frames < 2:
+        return np.empty((0, 200), np.float32)
+    both = np.concatenate([k.expressions[1:], np.diff(k.expressions, axis=0) * k.fps / 10], axis=1)
+    return both[::4].astype(np.float32)
+
+
+def common(scores: Mapping[str, VariantScores], *names: str) -> list[str]:
+    """Clips that all named variants have, sorted."""
+    sets = [{c.clip for c in scores[name].clips} for name in names]
+    return sorted(set.intersection(*sets)) if sets else []

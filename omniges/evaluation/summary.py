@@ -1,0 +1,275 @@
+"""From scored clips to figures with intervals: variants, floors, effect of audio, comparisons."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from omniges.errors import EvaluationError
+from omniges.evaluation import distances, frechet
+from omniges.evaluation.reconstruction import AudioEffect, Interval, audio_effect, interval
+from omniges.evaluation.scoring import ClipScore, VariantScores
+
+Array = NDArray[np.float64]
+MEASURES = (
+    *("l1div", "bc", "bc_difference", "scorer_auc", "scorer_r1", "pause_ratio"),
+    *("wrist_speed", "jerk", "foot_sliding", "root_drift"),
+)
+PART_EDGES: dict[str, tuple[int, ...]] = {
+    "torso_head": (3, 4),
+    "jaw_eyes": (5, 6, 7),
+    "arms": (8, 14),
+    "fingers": (9, 10, 11, 12, 13, 15, 16, 17, 18, 19),
+    "root_legs": (0, 1, 2),
+}
+"""The embedder's last 20 edges (12 channels each) by body part; neighbouring edges mix on the way, so parts
+overlap a little.
+"""
+
+
+@dataclass(frozen=True)
+class Distance:
+    """A distribution distance with its interval."""
+
+    value: float
+    low: float
+    high: float
+    n_clips: int
+    n_vectors: int
+    infinite: float | None = None  # extrapolated to infinitely many samples
+
+    def as_dict(self) -> dict[str, Any]:
+        return {k: v for k, v in self.__dict__.items() if v is not None}
+
+
+@dataclass
+class VariantSummary:
+    """All figures of one variant."""
+
+    label: str
+    role: str
+    n_clips: int
+    n_frames: int
+    fgd: Distance | None = None
+    kid: Distance | None = None
+    parts: dict[str, float] = field(default_factory=dict)
+    speakers: dict[str, float] = field(default_factory=dict)
+    overlap: distances.Overlap | None = None
+    measures: dict[str, Interval] = field(default_factory=dict)
+    rms_errors: dict[str, Interval] = field(default_factory=dict)
+    r2: dict[str, float] = field(default_factory=dict)
+    notes: list[str] = field(default_factory=list)
+    fgd_samples: Array | None = None
+
+    def as_dict(self) -> dict[str, Any]:
+        result: dict[str, Any] = {
+            "label": self.label,
+            "role": self.role,
+            "n_clips": self.n_clips,
+            "n_frames": self.n_frames,
+        }
+        result["fgd"] = self.fgd.as_dict() if self.fgd else None
+        result["kid"] = self.kid.as_dict() if self.kid else None
+        result["fgd_parts"], result["fgd_speakers"], result["r2"] = self.parts, self.speakers, self.r2
+        if self.overlap:
+            result["precision"], result["recall"] = self.overlap.precision, self.overlap.recall
+        result["measures"] = {name: x.as_dict() for name, x in self.measures.items()}
+        result["rms_errors"] = {name: x.as_dict() for name, x in self.rms_errors.items()}
+        result["notes"] = self.notes
+        return result
+
+
+def summarise(
+    scores: VariantScores,
+    truth: VariantScores,
+    mean_pose: VariantScores | None,
+    seed: int,
+    n: int,
+    n_fgd: int,
+) -> VariantSummary:
+    """Figures of a variant against the ground truth of the same clips."""
+    by_clip = {c.clip: c for c in truth.clips}
+    clips = [c for c in scores.clips if c.clip in by_clip]
+    paired = [by_clip[c.clip] for c in clips]
+    result = VariantSummary(
+        scores.variant.label, scores.variant.role, len(clips), sum(c.n_frames for c in clips)
+    )
+    if not clips:
+        return result
+    for name in MEASURES:
+        x = scores.column(name)
+        if np.isfinite(x).any():
+            result.measures[name] = interval(x[np.isfinite(x)], seed, n)
+    for group in sorted(clips[0].errors):
+        x = scores.column(f"error/{group}")
+        mean = interval(x[np.isfinite(x)], seed, n)
+        value, low, high = (float(np.sqrt(v)) for v in (mean.value, mean.low, mean.high))
+        result.rms_errors[group] = Interval(value, low, high, mean.n)
+    if mean_pose is not None and scores.variant.role != "ground-truth":
+        result.r2 = r_squared(scores, mean_pose)
+    if scores.variant.role != "ground-truth":
+        _distances(result, clips, paired, seed, n_fgd)
+    return result
+
+
+def r_squared(scores: VariantScores, mean_pose: VariantScores) -> dict[str, float]:
+    """1 − error / error of the speaker's mean pose, by group; below 0 is usual for samples."""
+    base = {c.clip: c.errors for c in mean_pose.clips}
+    result = {}
+    for group in sorted(set().union(*(c.errors for c in scores.clips))):
+        pairs = [
+            (c.errors[group], base[c.clip].get(group, 0.0))
+            for c in scores.clips
+            if c.clip in base and group in c.errors
+        ]
+        total = sum(b for _, b in pairs)
+        if total > 0:
+            result[group] = 1 - sum(e for e, _ in pairs) / total
+    return result
+
+
+def _distances(
+    result: VariantSummary, clips: Sequence[ClipScore], truth: Sequence[ClipScore], seed: int, n: int
+) -> None:
+    kept = [(a, b) for a, b in zip(clips, truth, strict=True) if len(a.features) and len(b.features)]
+    if not kept:
+        return
+    a, b = [x.features for x, _ in kept], [y.features[: len(x.features)] for x, y in kept]
+    try:
+        result.fgd, result.fgd_samples = fgd(a, b, seed, n)
+    except EvaluationError as error:
+        result.notes.append(f"FGD: {error}")
+        return
+    joined_a, joined_b = np.concatenate(a), np.concatenate(b)
+    for part, edges in PART_EDGES.items():
+        channels = np.concatenate([np.arange(12 * e, 12 * e + 12) for e in edges])
+        result.parts[part] = frechet.frechet_distance(joined_a[:, channels], joined_b[:, channels])
+    faces = [(x.face, y.face) for x, y in kept if len(x.face) and len(y.face)]
+    if faces:
+        result.parts["expressions_raw"] = frechet.frechet_distance(
+            *(np.concatenate(side) for side in zip(*faces, strict=True))
+        )
+    result.speakers = _by_speaker(kept)
+    result.overlap = distances.overlap(joined_a, joined_b)
+    if len(a) > 1:
+        kernel = distances.kernel_distance(a, b, frechet.resamples(len(a), n, seed))
+        low, high = (
+            np.quantile(kernel.samples, [0.025, 0.975])
+            if len(kernel.samples)
+            else (kernel.value, kernel.value)
+        )
+        result.kid = Distance(kernel.value, float(low), float(high), len(a), len(joined_a))
+    else:
+        result.notes.append("kernel distance: one clip only; no interval, and no unbiased value, exists")
+
+
+def fgd(
+    a: Sequence[NDArray[np.floating]], b: Sequence[NDArray[np.floating]], seed: int, n: int
+) -> tuple[Distance, Array]:
+    """FGD of two sets by clip (same clips), its interval and the bootstrap samples behind it."""
+    joined_a, joined_b = np.concatenate(a), np.concatenate(b)
+    value = frechet.frechet_distance(joined_a, joined_b)
+    infinite = frechet.extrapolated(joined_a, joined_b, seed)
+    if len(a) < 2:
+        return Distance(value, value, value, len(a), len(joined_a), infinite), np.array([value])
+    samples = frechet.bootstrap(a, b, frechet.resamples(len(a), n, seed))
+    low, high = frechet.centred_interval(value, samples)
+    return Distance(value, low, high, len(a), len(joined_a), infinite), samples
+
+
+def _by_speaker(kept: Sequence[tuple[ClipScore, ClipScore]]) -> dict[str, float]:
+    result = {}
+    for speaker in sorted({x.speaker for x, _ in kept}):
+        own = [(x.features, y.features) for x, y in kept if x.speaker == speaker]
+        a, b = (np.concatenate(side) for side in zip(*own, strict=True))
+        if min(len(a), len(b)) >= frechet.MIN_VECTORS:
+            result[str(speaker)] = frechet.frechet_distance(a, b)
+    return result
+
+
+def floors(
+    train: Sequence[NDArray[np.floating]], test: Sequence[NDArray[np.floating]], seed: int
+) -> dict[str, float]:
+    """FGD between sets of real motion: what no model can be expected to beat.
+
+    Args:
+        train: features of train clips, a set by clip.
+        test: features of test clips.
+        seed: of the halving.
+    """
+    found = {}
+    if train and test:
+        found["train_vs_test"] = frechet.frechet_distance(np.concatenate(train), np.concatenate(test))
+    if len(test) >= 4:
+        order = np.random.default_rng(seed).permutation(len(test))
+        halves = [
+            np.concatenate([test[i] for i in half])
+            for half in (order[: len(test) // 2], order[len(test) // 2 :])
+        ]
+        found["halves_of_test"] = frechet.frechet_distance(*halves)
+    return found
+
+
+def audio_effects(
+    pairs: Sequence[tuple[VariantScores, VariantScores]], mean_pose: VariantScores, seed: int, n: int
+) -> dict[str, AudioEffect]:
+    """The paired test over clips, by group.
+
+    Args:
+        pairs: (right audio, wrong audio) of each seed, same noise within a pair.
+        mean_pose: scores of the mean pose.
+        seed: of the bootstrap.
+        n: number of resamples.
+    """
+    base = {c.clip: c.errors for c in mean_pose.clips}
+    sides = [({c.clip: c.errors for c in r.clips}, {c.clip: c.errors for c in w.clips}) for r, w in pairs]
+    clips = sorted(set(base).intersection(*(set(r) & set(w) for r, w in sides))) if sides else []
+    found: dict[str, AudioEffect] = {}
+    if not clips:
+        return found
+    for group in sorted(set.intersection(*(set(r[c]) & set(w[c]) for r, w in sides for c in clips))):
+        right, wrong = (np.array([np.mean([s[i][c][group] for s in sides]) for c in clips]) for i in (0, 1))
+        still = np.array([base[c][group] for c in clips])
+        if still.mean() > 0:
+            found[group] = audio_effect(group, right, wrong, still, seed, n)
+    return found
+
+
+@dataclass(frozen=True)
+class Comparison:
+    """Whether two variants' FGD differ, on the same resampled clips."""
+
+    better: str
+    worse: str
+    difference: float
+    low: float
+    high: float
+
+    def in_words(self) -> str:
+        span = f"{self.difference:.3g} (95 % interval {self.low:.3g} to {self.high:.3g})"
+        if self.low > 0:
+            return f"FGD of {self.better} is below that of {self.worse} by {span}: clear of zero"
+        return f"FGD of {self.better} and {self.worse} can't be told apart: difference {span} covers zero"
+
+
+def compare(summaries: Mapping[str, VariantSummary], a: str, b: str) -> Comparison | None:
+    """Paired bootstrap of FGD(worse) − FGD(better); None where either has no FGD, or their clips differ in
+    number.
+    """
+    x, y = summaries[a], summaries[b]
+    if (
+        x.fgd is None
+        or y.fgd is None
+        or x.fgd_samples is None
+        or y.fgd_samples is None
+        or x.n_clips != y.n_clips
+    ):
+        return None
+    if x.fgd.value > y.fgd.value:
+        x, y = y, x
+    assert x.fgd and y.fgd and x.fgd_samples is not None and y.fgd_samples is not None  # noqa: PT018
+    difference = y.fgd.value - x.fgd.value
+    low, high = frechet.centred_interval(difference, y.fgd_samples - x.fgd_samples)
+    return Comparison(x.label, y.label, difference, low, high)
