@@ -148,7 +148,7 @@ def build_world(share: float = 0.9, seconds: float = 16.0) -> World:
 
 
 def generate(world: World, seed: int, share: float) -> None:
-            rng = np.random.default_rng([seed, int(k), int(clip[0])])  # one noise for both
+    """A pretended model: it hears `share` of the control; wrong audio is the speaker's next test clip."""
     for clip, control in world.controls.items():
         if "_test_" not in clip:
             continue
