@@ -191,7 +191,8 @@ def collate(items):
 
 
 class ToyTokenizer:
-    """Codes to gesture by a fixed random table, smoothed over neighbouring frames as a convolutional decoder would."""
+    """Codes to gesture by a fixed random table, smoothed over neighbouring frames as a convolutional
+    decoder would."""
 
     def __init__(self, smooth=5):
         g = torch.Generator().manual_seed(5)

@@ -226,7 +226,8 @@ class WindowSampler:
         x_0 = torch.stack([flow.noise((given.shape[1], TOKEN_WIDTH), g) for g in generators]).to(past)
         x_0 = torch.where(given[..., None], past, x_0)
         clean = flow.solve(x_0, clean_estimate, self.options.steps, self.options.solver)
-        assert self.codes is not None and self.side is not None  # solve evaluates at least once
+        assert self.codes is not None, "solve evaluates at least once"
+        assert self.side is not None
         return DrawnWindow(codes=self.codes, clean=clean, side=self.side)
 
     def _estimate(

@@ -27,8 +27,9 @@ class Speech:
     def __post_init__(self) -> None:
         if len(self.wavlm) != len(self.mfcc) or len(self.text) != len(self.text_span_s):
             raise DataError(
-                f"{self.clip}: got {len(self.wavlm)} frames of wavlm, {len(self.mfcc)} of mfcc, {len(self.text)} words "
-                f"and {len(self.text_span_s)} spans; wanted equal numbers of each kind. Extract the features again."
+                f"{self.clip}: got {len(self.wavlm)} frames of wavlm, {len(self.mfcc)} of mfcc, "
+                f"{len(self.text)} words and {len(self.text_span_s)} spans; wanted equal numbers of "
+                "each kind. Extract the features again."
             )
         if len(self.wavlm) == 0:
             raise DataError(f"{self.clip}: has no frames, so there is nothing to generate. Leave it out.")

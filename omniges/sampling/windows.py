@@ -34,12 +34,14 @@ class Cover:
         for name, frames in named.items():
             if frames % FRAMES_PER_CODE:
                 raise ConfigError(
-                    f"sampling.{name}_frames: got {frames}, wanted a multiple of {FRAMES_PER_CODE} (frames a code)."
+                    f"sampling.{name}_frames: got {frames}, wanted a multiple of {FRAMES_PER_CODE} "
+                    "(frames a code)."
                 )
         if window_frames <= overlap_frames + lookahead_frames:
             raise ConfigError(
-                f"sampling.window_frames: got {window_frames}, wanted more than overlap_frames + lookahead_frames = "
-                f"{overlap_frames + lookahead_frames}, or no window would add anything."
+                f"sampling.window_frames: got {window_frames}, wanted more than "
+                f"overlap_frames + lookahead_frames = {overlap_frames + lookahead_frames}, "
+                "or no window would add anything."
             )
         return cls(*(frames // FRAMES_PER_CODE for frames in named.values()))
 

@@ -1,4 +1,5 @@
-"""All randomness of a training step. Each sample draws from a source of its own, seeded by (seed, step, place in the global batch),
+"""All randomness of a training step. Each sample draws from a source of its own, seeded by (seed, step,
+place in the global batch),
 
 so that a resumed run, and a run on another number of processes, see the very same noise.
 

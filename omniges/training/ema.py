@@ -12,7 +12,8 @@ class EMA:
 
     Args:
         module: the module that is trained; with sharded parameters, each process averages its own shard.
-        decay: share of the old average that a step keeps, reached gradually: (1 + step) / (10 + step) at first.
+        decay: share of the old average that a step keeps, reached gradually: (1 + step) / (10 + step) at
+            first.
     """
 
     def __init__(self, module: nn.Module, decay: float) -> None:

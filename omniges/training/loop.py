@@ -113,7 +113,7 @@ class Trainer:
             TrainingError: a loss isn't finite; the state before that step is on disk.
         """
         first, started = self.progress.step, time.monotonic()
-        passes = self._passes(first)
+        passes = self.passes(first)
         description = f"train, {self.total_steps} steps"
         for step in progress_bar(range(first, self.total_steps), description, self.total_steps - first):
             metrics = self.step(step, passes)
@@ -152,7 +152,9 @@ class Trainer:
         )
 
     def validate(self, step: int) -> dict[str, float]:
-        """Losses of the averaged weights on fixed windows of val, with fixed noise; keeps the best weights."""
+        """Losses of the averaged weights on fixed windows of val, with fixed noise; keeps the best
+        weights.
+        """
         with self.ema.swapped(self.wrapped):
             found = as_metrics({f"val/{k}": v for k, v in self._val_losses().items()})
             if self.progress.best_loss is None or found["val/total"] < self.progress.best_loss:
@@ -194,7 +196,7 @@ class Trainer:
         values = ", ".join(f"{name} {value.item():.4g}" for name, value in found.items().items())
         raise TrainingError(
             f"train: loss isn't finite at step {step} ({values}). Clips of this process's batch: "
-            f"{', '.join(sorted(set(clips)))}. Nothing is lost: the state before this step is in {self.folder}. "
+            f"{', '.join(sorted(set(clips)))}. The state before this step is in {self.folder}. "
             "Look at these clips' features, lower train.lr, or add the clips to data.exclude in params.yaml."
         )
 
@@ -223,7 +225,7 @@ class Trainer:
                 sums[name] = sums.get(name, 0) + value * len(part) / count
         return sums
 
-    def _passes(self, first_step: int) -> "Iterator[Batch]":
+    def passes(self, first_step: int) -> "Iterator[Batch]":
         loader = DataLoader(
             self.data.train,
             batch_sampler=cast(

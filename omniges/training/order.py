@@ -1,4 +1,6 @@
-"""Which windows a step sees: a pure function of (seed, step), so that a resumed run goes on where it stopped."""
+"""Which windows a step sees: a pure function of (seed, step), so that a resumed run goes on where it
+stopped.
+"""
 
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -13,7 +15,8 @@ from omniges.training.draws import seed_of
 class Order:
     """Windows in shuffled epochs, dealt out to processes.
 
-    Every epoch is a permutation of all windows; epochs follow each other without a gap, so that no window is dropped.
+    Every epoch is a permutation of all windows; epochs follow each other without a gap, so that no window
+    is dropped.
     """
 
     seed: int

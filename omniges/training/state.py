@@ -1,7 +1,9 @@
 """The training state on disk: everything that a killed run needs to go on as if nothing had happened.
 
-Written as a folder beside the final checkpoint, swapped into place as a whole, so that a kill at any moment leaves either the
-older state or the newer one. There is no sampler or generator state: what a step sees is a function of (seed, step).
+Written as a folder beside the final checkpoint, swapped into place as a whole, so that a kill at any moment
+leaves either the
+older state or the newer one. There is no sampler or generator state: what a step sees is a function of
+(seed, step).
 """
 
 from dataclasses import asdict, dataclass, field

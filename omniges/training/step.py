@@ -1,4 +1,5 @@
-"""One training step's mathematics: a batch and its draws to losses. No network here is frozen, and none is loaded.
+"""One training step's mathematics: a batch and its draws to losses. No network here is frozen, and none is
+loaded.
 
 Shapes: B batch, T frames, N tokens, X channels of a token.
 """
@@ -42,7 +43,8 @@ def heard_in(batch: "Batch", draws: Draws) -> Heard:
     """The batch as the model hears it, with text and speaker withheld where the draws say so."""
     text, mask, span = batch.text, batch.text_mask & draws.keep_text[:, None], batch.text_span_s
     if text.shape[1] == 0:
-        # One masked word keeps the text stream's parameters in every process's graph; DDP would wait for them.
+        # One masked word keeps the text stream's parameters in every process's graph; DDP would wait for
+        # them.
         text, mask, span = (_one_more(value) for value in (text, mask, span))
     return Heard(
         wavlm=batch.wavlm,

@@ -30,15 +30,15 @@ def test_a_run_that_stops_and_resumes_gives_the_same_curve_and_weights(tmp_path)
     whole = make(tmp_path / "a")
     want = whole.run()
 
-    class Killed(Exception):
+    class KilledError(Exception):
         pass
 
     def kill_at_5(metrics, step):
         if step == 5:
-            raise Killed
+            raise KilledError
 
     broken = make(tmp_path / "b", log=kill_at_5)
-    with pytest.raises(Killed):
+    with pytest.raises(KilledError):
         broken.run()
     resumed = make(tmp_path / "b")
     assert resumed.resume()

@@ -1,0 +1,104 @@
+"""The stage `generate`: gesture for every test clip and every seed, with its own speech and with somebody's
+wrong speech.
+"""
+
+import logging
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+
+from omniges import checkpoint
+from omniges.config import Params
+from omniges.data.beat2 import write_motion
+from omniges.data.pack import read_clip, read_index
+from omniges.errors import DataError
+from omniges.files import atomic_folder, write_json
+from omniges.log import progress
+from omniges.model.a2g import A2G
+from omniges.model.loading import load_model
+from omniges.motion.features import features_from_gesture, features_to_motion
+from omniges.motion.layout import PART_NAMES
+from omniges.sampling.generate import Generated, generate_clips
+from omniges.sampling.speech import Speech
+from omniges.sampling.swap import Swap, swapped, swaps_of
+from omniges.tokenizers.gesture_tokenizer import GestureTokenizer
+from omniges.workspace import Workspace
+
+logger = logging.getLogger(__name__)
+
+
+def run(params: Params, workspace: Workspace) -> None:
+    """Generate all variants of the test split as BEAT2 files, and write down how.
+
+    `model-seedS` hears each clip's own speech. `wrong-audio-seedS` has the same noise and speaker, but
+    another test clip's
+    audio and words.
+    """
+    device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
+    model = load_model(workspace.a2g).to(device)
+    tokenizer = GestureTokenizer.load(workspace).to(device)
+    own = read_speeches(workspace, model, "test")
+    swaps = swaps_of(own)
+    wrong = [swapped(own, swap, model.config.data.fps) for swap in swaps]
+    jobs = [
+        (f"{variant}-seed{seed}", seed, speeches)
+        for seed in params.sampling.seeds
+        for variant, speeches in (("model", own), ("wrong-audio", wrong))
+    ]
+    with atomic_folder(workspace.generated) as folder:
+        for variant, seed, speeches in progress(jobs, "generate"):
+            for first in range(0, len(speeches), params.sampling.batch_clips):
+                batch = speeches[first : first + params.sampling.batch_clips]
+                for result in generate_clips(model, tokenizer, batch, seed, params.sampling):
+                    write(folder / variant / f"{result.clip}.npz", result, model.config.data.fps)
+        write_json(folder / "generation.json", notes(params, workspace, swaps))
+
+
+def notes(params: Params, workspace: Workspace, swaps: list[Swap]) -> dict[str, Any]:
+    """How the motion was made, for reports."""
+    return {
+        "split": "test",
+        "sampling": params.sampling.model_dump(),
+        "checkpoint": checkpoint.digest(workspace.a2g),
+        "tokenizers": {part: checkpoint.digest(workspace.tokenizer(part)) for part in PART_NAMES},
+        "ground_truth_seed_frames": 0,
+        "wrong_audio": [asdict(swap) for swap in swaps],
+    }
+
+
+def read_speeches(workspace: Workspace, model: A2G, split: str) -> list[Speech]:
+    """Features of every clip of a split, from the pack.
+
+    Raises:
+        DataError: the split is empty.
+    """
+    index = read_index(workspace.pack)
+    clips = index.clips_of(split)
+    if not clips:
+        raise DataError(
+            f"{workspace.pack}: the {split} split has no clip, nothing to generate. See the ingest report."
+        )
+    return [speech_of(workspace.pack, clip, model) for clip in clips]
+
+
+def speech_of(pack: Path, clip: str, model: A2G) -> Speech:
+    """One clip's features; a speaker that the model never met is nobody in particular."""
+    found = read_clip(pack, clip)
+    known = model.config.data.speakers
+    return Speech(
+        clip=clip,
+        wavlm=torch.as_tensor(found.wavlm).float(),
+        mfcc=torch.as_tensor(found.mfcc).float(),
+        text=torch.as_tensor(found.text).float(),
+        text_span_s=torch.as_tensor(found.text_span_s).float(),
+        speaker=known.index(found.speaker) if found.speaker in known else -1,
+    )
+
+
+def write(path: Path, result: Generated, fps: float) -> None:
+    """One generated clip as a BEAT2 npz, standing at the origin, with the mean body."""
+    features = features_from_gesture(result.gesture.numpy(), result.side.numpy())
+    write_motion(path, features_to_motion(features, result.side.numpy(), np.zeros(2), fps))

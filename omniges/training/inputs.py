@@ -1,0 +1,105 @@
+"""What training starts from: windows of the pack, and a fresh model that fits the data."""
+
+from dataclasses import dataclass
+from pathlib import Path
+
+import torch
+from torch import Tensor
+
+from omniges.config import Params
+from omniges.data.pack import read_clip, read_index
+from omniges.data.windows import WindowDataset, collate
+from omniges.errors import ConfigError
+from omniges.model.a2g import A2G
+from omniges.model.config import DataSizes, ModelConfig
+from omniges.motion.layout import FRAMES_PER_CODE
+from omniges.tokenizers.gesture_tokenizer import GestureTokenizer
+from omniges.training.draws import seed_of
+from omniges.training.loop import Data
+from omniges.workspace import Workspace
+
+
+@dataclass(frozen=True, kw_only=True)
+class Inputs:
+    """Everything that the run's data decide."""
+
+    data: Data
+    config: ModelConfig
+    statistics: dict[str, Tensor]  # mean and std of mfcc, wavlm, side
+    codebooks: Tensor  # [P, Q, K, D]
+    latent_std: Tensor  # [P]
+
+    def model(self, seed: int) -> A2G:
+        """A fresh model, the same for the same seed."""
+        with torch.random.fork_rng(devices=[]):
+            torch.manual_seed(seed_of(seed, "weights"))
+            return A2G(self.config, self.statistics, self.codebooks, self.latent_std)
+
+
+def load_inputs(params: Params, workspace: Workspace) -> Inputs:
+    """Read the pack's index and the tokenizers' code vectors; no gesture is decoded and no audio heard in
+    training.
+    """
+    check_window(params)
+    index = read_index(workspace.pack)
+    codebooks = GestureTokenizer.load(workspace).codebooks()
+    parts, quantizers, codes, code_dim = codebooks.shape
+    statistics = {
+        f"{name}_{kind}": torch.as_tensor(value, dtype=torch.float32)
+        for name in ("mfcc", "wavlm", "side")
+        for kind, value in (("mean", index.statistics[name].mean), ("std", index.statistics[name].std))
+    }
+    sizes = DataSizes(
+        wavlm_width=len(statistics["wavlm_mean"]),
+        mfcc_width=len(statistics["mfcc_mean"]),
+        text_width=index.text_width,
+        parts=parts,
+        quantizers=quantizers,
+        codes=codes,
+        code_dim=code_dim,
+        fps=float(params.data.fps),
+        speakers=tuple(index.speakers),
+    )
+    train = params.train
+    windows = {
+        split: WindowDataset(workspace.pack, split, train.window_frames, train.stride_frames)
+        for split in ("train", "val")
+    }
+    return Inputs(
+        data=Data(train=windows["train"], val=windows["val"], collate=collate),
+        config=ModelConfig(sizes=params.model, data=sizes),
+        statistics=statistics,
+        codebooks=codebooks,
+        latent_std=latent_std(workspace.pack, index.clips_of("train"), codebooks),
+    )
+
+
+def latent_std(pack: Path, clips: list[str], codebooks: Tensor) -> Tensor:
+    """[P] standard deviation of the summed code vectors over all tokens of some clips, pooled over
+    channels.
+    """
+    parts, quantizers = torch.arange(codebooks.shape[0])[:, None], torch.arange(codebooks.shape[1])[None]
+    count, total, square = 0, torch.zeros(1), torch.zeros(1)
+    for clip in clips:
+        codes = torch.as_tensor(read_clip(pack, clip).codes).long()
+        latent = codebooks[parts, quantizers, codes].sum(2).double()
+        count += len(latent)
+        total, square = total + latent.sum(0), square + latent.square().sum(0)
+    variance = square / count - (total / count).square()
+    return variance.mean(-1).sqrt().clamp(min=1e-6).float()
+
+
+def check_window(params: Params) -> None:
+    """Refuse window sizes that codes can't fill."""
+    train = params.train
+    for name in ("window_frames", "stride_frames", "prefix_frames"):
+        value = getattr(train, name)
+        if value % FRAMES_PER_CODE:
+            raise ConfigError(
+                f"train.{name}: got {value}, wanted a multiple of {FRAMES_PER_CODE} (frames a code)."
+            )
+    if train.prefix_frames >= train.window_frames:
+        raise ConfigError(
+            f"train.prefix_frames: got {train.prefix_frames}, wanted less than "
+            f"train.window_frames = {train.window_frames}, or nothing would be left to learn."
+        )

@@ -1,0 +1,157 @@
+"""The stage `train`: from the pack to a checkpoint of the audio-to-gesture model.
+
+One process: `omniges stage train`. Several: `torchrun --nproc_per_node 8 -m omniges stage train`, or
+`accelerate launch` with a
+file of workflow/launch.
+"""
+
+import hashlib
+import json
+import logging
+from pathlib import Path
+from typing import Any
+
+import torch
+from accelerate import Accelerator
+from torch import Tensor
+
+from omniges import checkpoint, tracking
+from omniges.config import Params
+from omniges.errors import ConfigError
+from omniges.files import sha256_file, write_json
+from omniges.model.a2g import A2G
+from omniges.motion.layout import PART_NAMES
+from omniges.training import state
+from omniges.training.inputs import Inputs, load_inputs
+from omniges.training.loop import Trainer
+from omniges.training.state import Progress
+from omniges.workspace import Workspace
+
+logger = logging.getLogger(__name__)
+
+
+def run(params: Params, workspace: Workspace, *, dry_run: bool = False) -> None:
+    """Train, or go on training, and write the checkpoint.
+
+    Args:
+        params: all parameters.
+        workspace: where the pack is, and where the checkpoint goes.
+        dry_run: do one step and one validation on real data, print sizes, write nothing.
+    """
+    accelerator = make_accelerator(params)
+    inputs = load_inputs(params, workspace)
+    model = inputs.model(params.train.seed)
+    describe(model, inputs, accelerator)
+    provenance = provenance_of(params, workspace)
+    trainer = Trainer(
+        model,
+        inputs.data,
+        params.train,
+        accelerator=accelerator,
+        folder=state_folder(workspace),
+        key=_key(provenance, accelerator.num_processes),
+        log=lambda metrics, step: None,
+    )
+    if dry_run:
+        _dry_run(trainer)
+        return
+    trainer.resume()
+    best = _tracked(trainer, params, workspace)
+    if accelerator.is_main_process:
+        save(workspace.a2g, best, inputs, provenance, trainer.progress)
+        state.remove(trainer.folder)
+    accelerator.wait_for_everyone()
+    accelerator.end_training()
+
+
+def make_accelerator(params: Params) -> Accelerator:
+    """The accelerator of the environment (torchrun, accelerate launch, or one process).
+
+    Raises:
+        ConfigError: fp16 without a GPU.
+    """
+    if params.train.precision == "fp16" and not torch.cuda.is_available():
+        raise ConfigError(
+            'train.precision: got fp16, which needs a CUDA GPU; use bf16 or "no" on this machine.'
+        )
+    return Accelerator(mixed_precision=params.train.precision)
+
+
+def state_folder(workspace: Workspace) -> Path:
+    """Where a run under way keeps its state: beside the checkpoint, since the pipeline clears the
+    checkpoint's folder.
+    """
+    return workspace.a2g.with_name(f".{workspace.a2g.name}-training")
+
+
+def provenance_of(params: Params, workspace: Workspace) -> dict[str, Any]:
+    """Hashes and parameters that decide what training computes."""
+    return {
+        "pack": sha256_file(workspace.pack / "index.json"),
+        "tokenizers": {part: checkpoint.digest(workspace.tokenizer(part)) for part in PART_NAMES},
+        "model": params.model.model_dump(),
+        "train": params.train.model_dump(),
+        "fps": params.data.fps,
+        "torch": torch.__version__,
+    }
+
+
+def describe(model: A2G, inputs: Inputs, accelerator: Accelerator) -> None:
+    """Say what is about to be trained."""
+    if accelerator.is_main_process:
+        logger.info(
+            "a2g: %.2f M parameters; %d train and %d val windows; %d process(es) on %s, precision %s",
+            sum(p.numel() for p in model.parameters()) / 1e6,
+            len(inputs.data.train),  # type: ignore[arg-type]
+            len(inputs.data.val),  # type: ignore[arg-type]
+            accelerator.num_processes,
+            accelerator.device,
+            accelerator.mixed_precision,
+        )
+
+
+def save(
+    folder: Path, best: dict[str, Tensor], inputs: Inputs, provenance: dict[str, Any], progress: Progress
+) -> None:
+    """Write the checkpoint, the run's id and the loss curve."""
+    checkpoint.save(
+        folder,
+        tensors=best,
+        config=inputs.config.to_json(),
+        statistics={**inputs.statistics, "latent_std": inputs.latent_std},
+        provenance={**provenance, "best_step": progress.best_step, "best_val_loss": progress.best_loss},
+    )
+    write_json(folder / "run.json", {"run": progress.tracker_run})
+    write_json(folder / "curve.json", progress.curve)
+    logger.info("best val loss %.4f at step %d: %s", progress.best_loss, progress.best_step, folder)
+
+
+def _tracked(trainer: Trainer, params: Params, workspace: Workspace) -> dict[str, Tensor]:
+    """Train under the trackers; only the main process talks to them."""
+    if not trainer.accelerator.is_main_process:
+        return trainer.run()
+    run_file = trainer.folder.with_suffix(".run.json")
+    resuming = trainer.progress.tracker_run is not None
+    run = tracking.start_run(params, workspace, "train", resume_from=run_file if resuming else None)
+    trainer.progress.tracker_run = run.id
+    write_json(run_file, {"run": run.id})
+    trainer.log = run.log_metrics
+    try:
+        best = trainer.run()
+    finally:
+        run.finish()
+    run_file.unlink()
+    return best
+
+
+def _dry_run(trainer: Trainer) -> None:
+    step = trainer.step(0, trainer.passes(0))
+    found = trainer.validate(1)
+    if trainer.accelerator.is_main_process:
+        values = ", ".join(f"{name} {value:.4g}" for name, value in (step | found).items())
+        logger.info("dry run: one step of %d and one validation pass; %s", trainer.total_steps, values)
+
+
+def _key(provenance: dict[str, Any], processes: int) -> str:
+    text = json.dumps({**provenance, "processes": processes}, sort_keys=True)
+    return hashlib.sha256(text.encode()).hexdigest()
