@@ -103,7 +103,7 @@ class VectorQuantizer(nn.Module):
             first_rows=self.config.compatible,
         )
         self.averages, updated = books.update(self.averages, rows.float(), codes, rule, generator)
-        self.codebook.copy_(updated)
+        self.codebook = updated  # a new tensor: the backward pass still needs the old one
 
     @torch.no_grad()
     def start(self, rows: Tensor, generator: Generator | None = None) -> None:
