@@ -1,6 +1,6 @@
 """Tiny models, batches and tokenizers for tests of model, sampling and training; no file is read."""
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 import torch
 
@@ -109,7 +109,9 @@ def jitter(module, seed=1, scale=0.3):
     with torch.no_grad():
         for parameter in module.parameters():
             parameter += (
-                scale * torch.randn(parameter.shape, generator=generator) / max(1, parameter.shape[-1]) ** 0.5
+                scale
+                * torch.randn(parameter.shape, generator=generator)
+                / (parameter.shape[-1] if parameter.ndim else 1) ** 0.5
             )
     return module
 
@@ -179,20 +181,15 @@ class ToyWindows(torch.utils.data.Dataset):
 
 
 def collate(items):
-    first = vars(items[0])
-    return ToyBatch(
-        **{
-            name: sum((vars(i)[name] for i in items), [])
-            if name == "clip"
-            else torch.cat([vars(i)[name] for i in items])
-            for name in first
-        }
-    )
+    def joined(name):
+        values = [vars(item)[name] for item in items]
+        return [clip for value in values for clip in value] if name == "clip" else torch.cat(values)
+
+    return ToyBatch(**{name: joined(name) for name in vars(items[0])})
 
 
 class ToyTokenizer:
-    """Codes to gesture by a fixed random table, smoothed over neighbouring frames as a convolutional
-    decoder would."""
+    """Codes to gesture by a fixed random table, smoothed over neighbouring frames like a decoder's."""
 
     def __init__(self, smooth=5):
         g = torch.Generator().manual_seed(5)
@@ -210,7 +207,3 @@ class ToyTokenizer:
 
     def normalise(self, gesture):
         return (gesture - 0.5) / 2.0
-
-
-def withhold(batch, **changes):
-    return replace(batch, **changes)

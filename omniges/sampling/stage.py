@@ -13,11 +13,11 @@ import torch
 from omniges import checkpoint
 from omniges.config import Params
 from omniges.data.beat2 import write_motion
-from omniges.data.pack import read_clip, read_index
+from omniges.data.packed import Pack, PackedClip
 from omniges.errors import DataError
 from omniges.files import atomic_folder, write_json
 from omniges.log import progress
-from omniges.model.a2g import A2G
+from omniges.model.a2g import A2G, UNKNOWN_SPEAKER
 from omniges.model.loading import load_model
 from omniges.motion.features import features_from_gesture, features_to_motion
 from omniges.motion.layout import PART_NAMES
@@ -75,26 +75,32 @@ def read_speeches(workspace: Workspace, model: A2G, split: str) -> list[Speech]:
     Raises:
         DataError: the split is empty.
     """
-    index = read_index(workspace.pack)
-    clips = index.clips_of(split)
+    pack = Pack(workspace.pack)
+    clips = [clip for clip, entry in pack.index.clips.items() if entry.split == split]
     if not clips:
         raise DataError(
             f"{workspace.pack}: the {split} split has no clip, nothing to generate. See the ingest report."
         )
-    return [speech_of(workspace.pack, clip, model) for clip in clips]
+    return [speech_of(pack.clip(clip), pack.index.speakers, model) for clip in clips]
 
 
-def speech_of(pack: Path, clip: str, model: A2G) -> Speech:
-    """One clip's features; a speaker that the model never met is nobody in particular."""
-    found = read_clip(pack, clip)
-    known = model.config.data.speakers
+def speech_of(clip: PackedClip, speakers: tuple[int, ...], model: A2G) -> Speech:
+    """One clip's features.
+
+    Args:
+        clip: from the pack.
+        speakers: the pack's speaker numbers; one that the model never met becomes nobody in particular.
+        model: knows its own speakers.
+    """
+    known, speaker = model.config.data.speakers, speakers[clip.speaker]
+    spans = [(word.start_s, word.end_s) for word in clip.words]
     return Speech(
-        clip=clip,
-        wavlm=torch.as_tensor(found.wavlm).float(),
-        mfcc=torch.as_tensor(found.mfcc).float(),
-        text=torch.as_tensor(found.text).float(),
-        text_span_s=torch.as_tensor(found.text_span_s).float(),
-        speaker=known.index(found.speaker) if found.speaker in known else -1,
+        clip=clip.id,
+        wavlm=torch.from_numpy(clip.wavlm),
+        mfcc=torch.from_numpy(clip.mfcc),
+        text=torch.from_numpy(clip.text),
+        text_span_s=torch.tensor(spans, dtype=torch.float64).reshape(-1, 2),
+        speaker=known.index(speaker) if speaker in known else UNKNOWN_SPEAKER,
     )
 
 

@@ -1,13 +1,12 @@
 """What training starts from: windows of the pack, and a fresh model that fits the data."""
 
 from dataclasses import dataclass
-from pathlib import Path
 
 import torch
 from torch import Tensor
 
 from omniges.config import Params
-from omniges.data.pack import read_clip, read_index
+from omniges.data.packed import Pack
 from omniges.data.windows import WindowDataset, collate
 from omniges.errors import ConfigError
 from omniges.model.a2g import A2G
@@ -41,7 +40,8 @@ def load_inputs(params: Params, workspace: Workspace) -> Inputs:
     training.
     """
     check_window(params)
-    index = read_index(workspace.pack)
+    pack = Pack(workspace.pack)
+    index = pack.index
     codebooks = GestureTokenizer.load(workspace).codebooks()
     parts, quantizers, codes, code_dim = codebooks.shape
     statistics = {
@@ -52,7 +52,7 @@ def load_inputs(params: Params, workspace: Workspace) -> Inputs:
     sizes = DataSizes(
         wavlm_width=len(statistics["wavlm_mean"]),
         mfcc_width=len(statistics["mfcc_mean"]),
-        text_width=index.text_width,
+        text_width=index.widths["text"],
         parts=parts,
         quantizers=quantizers,
         codes=codes,
@@ -70,7 +70,7 @@ def load_inputs(params: Params, workspace: Workspace) -> Inputs:
         config=ModelConfig(sizes=params.model, data=sizes),
         statistics=statistics,
         codebooks=codebooks,
-        latent_std=latent_std(workspace.pack, index.clips_of("train"), codebooks),
+        latent_std=latent_std(pack, codebooks),
     )
 
 
@@ -79,9 +79,9 @@ def latent_std(pack: Path, clips: list[str], codebooks: Tensor) -> Tensor:
     channels.
     """
     parts, quantizers = torch.arange(codebooks.shape[0])[:, None], torch.arange(codebooks.shape[1])[None]
-    count, total, square = 0, torch.zeros(1), torch.zeros(1)
-    for clip in clips:
-        codes = torch.as_tensor(read_clip(pack, clip).codes).long()
+    count, total, square = 0, torch.zeros(1).double(), torch.zeros(1).double()
+    for clip in (clip for clip, entry in pack.index.clips.items() if entry.split == "train"):
+        codes = torch.from_numpy(pack.clip(clip).codes)
         latent = codebooks[parts, quantizers, codes].sum(2).double()
         count += len(latent)
         total, square = total + latent.sum(0), square + latent.square().sum(0)

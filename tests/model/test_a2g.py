@@ -1,0 +1,107 @@
+from dataclasses import replace
+
+import a2g_toys as toys
+import pytest
+import torch
+
+from omniges.errors import ShapeError
+from omniges.model.a2g import UNKNOWN_SPEAKER
+from omniges.model.config import ModelConfig
+
+
+@pytest.fixture(scope="module")
+def net():
+    return toys.jitter(toys.model(), scale=0.5).eval()
+
+
+def states(net, heard, tokens=8, seed=1):
+    g = torch.Generator().manual_seed(seed)
+    x_t, t = torch.randn(2, tokens, 1660, generator=g), torch.rand(2, tokens, generator=g)
+    return net.states(x_t, t, net.listen(heard))
+
+
+def test_padded_frames_hold_no_power(net):
+    heard = toys.heard(frames=32)
+    frames = heard.frames.clone()
+    frames[:, 22:] = False
+    padded = replace(heard, frames=frames)
+    garbage = replace(padded, wavlm=heard.wavlm.clone(), mfcc=heard.mfcc.clone())
+    garbage.wavlm[:, 22:], garbage.mfcc[:, 22:] = 50.0, -50.0
+    torch.testing.assert_close(states(net, garbage)[:, :5], states(net, padded)[:, :5], atol=1e-4, rtol=1e-4)
+
+
+def test_absent_text_equals_withheld_text(net):
+    heard = toys.heard(words=3)
+    none = replace(
+        heard, text=heard.text[:, :0], text_mask=heard.text_mask[:, :0], text_span_s=heard.text_span_s[:, :0]
+    )
+    withheld = replace(heard, text_mask=torch.zeros_like(heard.text_mask))
+    torch.testing.assert_close(states(net, none), states(net, withheld), atol=1e-4, rtol=1e-4)
+    assert not torch.allclose(states(net, heard), states(net, none), atol=1e-3)
+
+
+def test_withheld_audio_leaves_no_trace_of_it(net):
+    one, other = net.listen(toys.heard(seed=0)), net.listen(toys.heard(seed=5))
+    x_t, t = torch.randn(2, 8, 1660), torch.rand(2, 8)
+    other = replace(other, text=one.text, text_time_s=one.text_time_s)
+    deaf = net.states(x_t, t, one.without_audio().without_text())
+    torch.testing.assert_close(
+        deaf, net.states(x_t, t, other.without_audio().without_text()), atol=1e-5, rtol=1e-5
+    )
+    assert not torch.allclose(deaf, net.states(x_t, t, one), atol=1e-2)
+
+
+def test_a_batch_is_its_rows(net):
+    heard = toys.heard()
+    x_t, t = torch.randn(2, 8, 1660), torch.rand(2, 8)
+    both = net.states(x_t, t, net.listen(heard))
+    for row in range(2):
+        alone = type(heard)(**{k: v[row : row + 1] for k, v in vars(heard).items()})
+        torch.testing.assert_close(
+            net.states(x_t[row : row + 1], t[row : row + 1], net.listen(alone))[0],
+            both[row],
+            atol=1e-4,
+            rtol=1e-4,
+        )
+
+
+def test_nobody_in_particular_has_an_embedding_of_its_own(net):
+    heard = toys.heard()
+    unknown = replace(heard, speaker=torch.full_like(heard.speaker, UNKNOWN_SPEAKER))
+    spoken = net.listen(unknown).speaker
+    assert torch.equal(spoken[0], net.speaker.weight[2])
+    assert not torch.allclose(states(net, unknown), states(net, heard), atol=1e-3)
+
+
+def test_every_token_has_a_flow_time_of_its_own(net):
+    conditions = net.listen(toys.heard())
+    x_t, t = torch.randn(2, 8, 1660), torch.zeros(2, 8)
+    later = t.clone()
+    later[:, 0] = 1.0
+    assert not torch.allclose(net.states(x_t, t, conditions), net.states(x_t, later, conditions), atol=1e-3)
+
+
+def test_wrong_shapes_are_named(net):
+    heard = toys.heard()
+    with pytest.raises(ShapeError, match="mfcc"):
+        net.listen(replace(heard, mfcc=heard.mfcc[..., :3]))
+    with pytest.raises(ShapeError, match="multiple of 4"):
+        net.listen(toys.heard(frames=30))
+
+
+def test_the_config_survives_json(net):
+    import json
+
+    assert ModelConfig.from_json(json.loads(json.dumps(net.config.to_json()))) == net.config
+
+
+def test_the_gate_can_choose_either_signal():
+    fusion = toys.model(context_layers=0).fusion
+    fusion.layers = torch.nn.ModuleList()
+    torch.nn.init.zeros_(fusion.residual.weight)
+    torch.nn.init.zeros_(fusion.residual.bias)
+    heard, time_s = toys.heard(), torch.arange(32.0)[None].expand(2, -1)
+    for bias, signal in ((60.0, fusion.wavlm_in(heard.wavlm)), (-60.0, fusion.mfcc_in(heard.mfcc))):
+        torch.nn.init.zeros_(fusion.gate.weight)
+        torch.nn.init.constant_(fusion.gate.bias, bias)
+        torch.testing.assert_close(fusion(heard.wavlm, heard.mfcc, time_s, None), fusion.norm(signal))

@@ -1,0 +1,119 @@
+import math
+
+import a2g_toys as toys
+import torch
+
+from omniges.config import LossParams
+from omniges.model.a2g import Prediction
+from omniges.model.head import CodeHead, CodePrediction
+from omniges.model.losses import Target, losses
+
+
+def head():
+    torch.manual_seed(0)
+    codebooks = torch.randn(toys.PARTS, toys.QUANTIZERS, toys.CODES, toys.CODE_DIM)
+    return toys.jitter(CodeHead(20, 12, codebooks, torch.full((toys.PARTS,), 1.7)))
+
+
+def truth(batch=2, tokens=5, seed=3):
+    g = torch.Generator().manual_seed(seed)
+    return torch.randint(0, toys.CODES, (batch, tokens, toys.PARTS, toys.QUANTIZERS), generator=g)
+
+
+def test_generation_that_picks_the_truth_sees_the_logits_of_training():
+    net, codes, states = head(), truth(), torch.randn(2, 5, 20)
+    seen = []
+
+    def pick(logits, level):
+        seen.append(logits[0])
+        return codes[..., level]
+
+    assert torch.equal(net.choose(states[None], pick), codes)
+    torch.testing.assert_close(torch.stack(seen, 3), net(states, codes).logits, atol=1e-5, rtol=1e-4)
+
+
+def test_a_level_depends_on_coarser_codes_only():
+    net, codes, states = head(), truth(), torch.randn(2, 5, 20)
+    changed = codes.clone()
+    changed[..., 1] = (changed[..., 1] + 1) % toys.CODES
+    before, after = net(states, codes).logits, net(states, changed).logits
+    torch.testing.assert_close(before[..., :2, :], after[..., :2, :], atol=1e-6, rtol=0)
+    assert not torch.allclose(before[..., 2, :], after[..., 2, :], atol=1e-3)
+
+
+def test_the_expected_latent_is_the_mean_over_all_codes():
+    net, codes, states = head(), truth(), torch.randn(2, 5, 20)
+    got = net(states, codes)
+    want = torch.zeros(2, 5, toys.PARTS, toys.CODE_DIM)
+    for part in range(toys.PARTS):
+        for level in range(toys.QUANTIZERS):
+            probability = got.logits[:, :, part, level].softmax(-1)
+            for code in range(toys.CODES):
+                want[:, :, part] += probability[..., code, None] * net.codebooks[part, level, code]
+    torch.testing.assert_close(got.latent, want, atol=1e-5, rtol=1e-4)
+
+
+def target(codes, given=0):
+    tokens = torch.ones(codes.shape[:2], dtype=torch.bool)
+    tokens[:, :given] = False
+    frames = torch.ones(codes.shape[0], 4 * codes.shape[1], dtype=torch.bool)
+    return Target(codes=codes, side=torch.zeros(*frames.shape, 9), tokens=tokens, frames=frames)
+
+
+def test_losses_have_their_closed_forms():
+    net, codes = head(), truth()
+    latent = net.vectors(codes).sum(3)
+    certain = torch.nn.functional.one_hot(codes, toys.CODES) * 100.0
+    side = torch.zeros(2, 20, 9)
+    made = Prediction(codes=CodePrediction(logits=certain, latent=latent), side=side)
+    perfect = losses(made, target(codes), net)
+    assert all(value.item() < 1e-6 for value in perfect.items().values())
+
+    # No idea about codes; latents off by a constant: error (0.34 / 1.7)^2 = 0.04, no velocity error; side off by 2.
+    wrong = Prediction(codes=CodePrediction(logits=certain * 0, latent=latent + 0.34), side=side + 2)
+    found = losses(wrong, target(codes), net)
+    assert math.isclose(found.codes.item(), math.log(toys.CODES), rel_tol=1e-6)
+    assert math.isclose(found.reconstruction.item(), 0.04, rel_tol=1e-4)
+    assert found.velocity.item() < 1e-9
+    assert math.isclose(found.side.item(), 4.0, rel_tol=1e-6)
+    weights = LossParams(codes=1.0, reconstruction=10.0, velocity=5.0, side=0.5)
+    assert math.isclose(found.total(weights).item(), math.log(toys.CODES) + 0.4 + 2.0, rel_tol=1e-4)
+
+
+def test_the_given_past_is_not_marked():
+    net, codes = head(), truth()
+    latent = net.vectors(codes).sum(3)
+    certain = torch.nn.functional.one_hot(codes, toys.CODES) * 100.0
+    latent[:, :2] += 9.0
+    certain[:, :2] = 0.0
+    made = Prediction(codes=CodePrediction(logits=certain, latent=latent), side=torch.zeros(2, 20, 9))
+    found = losses(made, target(codes, given=2), net)
+    assert found.codes.item() < 1e-6
+    assert found.reconstruction.item() < 1e-9
+    assert found.velocity.item() < 1e-9
+
+
+def test_a_batch_of_two_is_the_mean_of_its_samples_even_with_unequal_pasts():
+    net, codes = head(), truth()
+    made = net(torch.randn(2, 5, 20), codes)
+    goal = target(codes)
+    goal.tokens[0, :3] = False
+    both = losses(Prediction(codes=made, side=torch.randn(2, 20, 9)), goal, net)
+    halves = []
+    for row in range(2):
+        one = slice(row, row + 1)
+        halves.append(
+            losses(
+                Prediction(
+                    codes=CodePrediction(logits=made.logits[one], latent=made.latent[one]),
+                    side=torch.zeros(1, 20, 9),
+                ),
+                Target(
+                    codes=codes[one], side=goal.side[one], tokens=goal.tokens[one], frames=goal.frames[one]
+                ),
+                net,
+            )
+        )
+    for name in ("codes", "reconstruction", "velocity"):
+        mean = (getattr(halves[0], name) + getattr(halves[1], name)) / 2
+        torch.testing.assert_close(getattr(both, name), mean)

@@ -1,0 +1,110 @@
+"""Masks, streams that aren't there, and the block as plain attention."""
+
+import math
+from dataclasses import replace
+
+import a2g_toys as toys
+import pytest
+import torch
+from torch.nn import functional as F
+
+from omniges.model.mmdit import MMDiT, Stream
+
+WIDTHS = {"text": 10, "audio": 14, "gesture": 18}
+
+
+def network(**changes):
+    torch.manual_seed(0)
+    options = {
+        "target": "gesture",
+        "layers": 2,
+        "residual_streams": 2,
+        "condition_width": 6,
+        "heads": 2,
+        "head_dim": 8,
+        "mlp_ratio": 2.0,
+        "dropout": 0.0,
+    }
+    return toys.jitter(MMDiT(WIDTHS, **{**options, **changes}))
+
+
+def stream(name, length, seed=0, mask=None):
+    g = torch.Generator().manual_seed(seed + len(name))
+    return Stream(
+        tokens=torch.randn(2, length, WIDTHS[name], generator=g),
+        time_s=torch.rand(2, length, generator=g) * 3,
+        condition=torch.randn(2, length, 6, generator=g),
+        mask=mask,
+    )
+
+
+def test_with_all_streams_masked_but_one_it_is_plain_attention():
+    net = network(layers=1, residual_streams=1)
+    gesture = stream("gesture", 5)
+    hidden = torch.zeros(2, 4, dtype=torch.bool)
+    got = net(
+        {"text": stream("text", 4, mask=hidden), "audio": stream("audio", 4, mask=hidden), "gesture": gesture}
+    )
+
+    own = net.layers[0].streams["gesture"]
+    shift, scale, gate, feed_shift, feed_scale, feed_gate = own.modulation(gesture.condition).chunk(6, -1)
+    x = gesture.tokens
+    normed = F.layer_norm(x, (18,)) * (1 + scale) + shift
+    heads = []
+    key, value = own.key_value(normed).chunk(2, -1)
+    query = own.query(normed)
+    for head in range(2):
+        part = slice(8 * head, 8 * head + 8)
+        q = turned(rms(query[..., part], own.query_norm.weight), gesture.time_s)
+        k = turned(rms(key[..., part], own.key_norm.weight), gesture.time_s)
+        weights = (q @ k.transpose(1, 2) / math.sqrt(8)).softmax(-1)
+        heads.append(weights @ value[..., part])
+    x = x + own.out(torch.cat(heads, -1)) * (1 + gate)
+    x = x + own.feed(F.layer_norm(x, (18,)) * (1 + feed_scale) + feed_shift) * (1 + feed_gate)
+    torch.testing.assert_close(got, net.norm(x), atol=1e-5, rtol=1e-4)
+
+
+def rms(x, weight):
+    return x / (x.square().mean(-1, keepdim=True) + torch.finfo(torch.float32).eps).sqrt() * weight
+
+
+def turned(x, time_s):
+    turns = time_s[..., None] / torch.logspace(-2, 6, 4, base=2.0)
+    z = torch.complex(x[..., :4], x[..., 4:]) * torch.polar(torch.ones_like(turns), 2 * math.pi * turns)
+    return torch.cat([z.real, z.imag], -1)
+
+
+def test_masked_tokens_hold_no_power_whatever_they_hold():
+    net = network()
+    mask = torch.tensor([[True, True, False], [True, False, False]])
+    text = stream("text", 3, mask=mask)
+    others = {"audio": stream("audio", 6), "gesture": stream("gesture", 5)}
+    garbage = torch.where(mask[..., None], text.tokens, 1e3)
+    got = net({"text": replace(text, tokens=garbage, time_s=torch.where(mask, text.time_s, 99.0)), **others})
+    torch.testing.assert_close(got, net({"text": text, **others}), atol=1e-5, rtol=1e-5)
+
+
+@pytest.mark.parametrize("name", ["text", "audio"])
+def test_a_stream_that_is_not_there_is_a_stream_fully_masked(name):
+    net = network()
+    streams = {n: stream(n, 4) for n in WIDTHS}
+    masked = {**streams, name: replace(streams[name], mask=torch.zeros(2, 4, dtype=torch.bool))}
+    absent = {n: s for n, s in streams.items() if n != name}
+    torch.testing.assert_close(net(masked), net(absent), atol=1e-5, rtol=1e-5)
+    assert not torch.allclose(net(streams), net(absent), atol=1e-3)
+
+
+def test_the_order_of_tokens_within_a_stream_means_nothing_their_time_everything():
+    net = network()
+    streams = {n: stream(n, 6) for n in WIDTHS}
+    order = torch.randperm(6, generator=torch.Generator().manual_seed(4))
+    audio = streams["audio"]
+    shuffled = Stream(
+        tokens=audio.tokens[:, order],
+        time_s=audio.time_s[:, order],
+        condition=audio.condition[:, order],
+        mask=None,
+    )
+    torch.testing.assert_close(net({**streams, "audio": shuffled}), net(streams), atol=1e-5, rtol=1e-4)
+    moved = replace(audio, time_s=audio.time_s[:, order])
+    assert not torch.allclose(net({**streams, "audio": moved}), net(streams), atol=1e-3)
