@@ -9,14 +9,13 @@ from functools import lru_cache
 import numpy as np
 from numpy.typing import NDArray
 
-from omniges.motion.layout import EYES, JAW, JOINT_NAMES
+from omniges.motion.layout import EYES, JOINT_NAMES
 from omniges.motion.skeleton import rest_joints
+from omniges.rendering.blendshapes import ARKIT_NAMES, arkit_weights
 from omniges.rendering.body import HAIR, SKIN, Mesh, head_solid, join
 from omniges.types import Motion
 
 MORPHS = ("mouthOpen", "mouthWide", "mouthRound", "mouthSmile", "browUp", "blink")
-JAW_OPEN_RAD = 0.05
-"""Jaw angle that opens the drawn mouth fully; BEAT2's jaw hardly turns, its mouths move by expressions."""
 
 LIP, LIP_EDGE, CAVITY, TEETH = (0.74, 0.42, 0.39), (0.80, 0.56, 0.47), (0.20, 0.06, 0.07), (0.93, 0.91, 0.87)
 EYE_RADIUS, EYE_BACK = 0.0150, 0.0085
@@ -33,11 +32,22 @@ class FaceMesh:
     morphs: NDArray[np.float32]  # [len(MORPHS), V, 3] metres at weight 1
 
 
+MORPH_SOURCES: dict[str, tuple[str, ...]] = {
+    "mouthOpen": ("jawOpen",),
+    "mouthWide": ("mouthStretchLeft", "mouthStretchRight"),
+    "mouthRound": ("mouthPucker", "mouthFunnel"),
+    "mouthSmile": ("mouthSmileLeft", "mouthSmileRight"),
+    "browUp": ("browInnerUp",),
+    "blink": ("eyeBlinkLeft", "eyeBlinkRight"),
+}
+"""Blendshapes whose mean drives each morph target."""
+
+
 def face_weights(motion: Motion) -> NDArray[np.float32]:
-    """How far each morph target is on, [T, 6] in 0..1, from the jaw joint alone."""
-    weights = np.zeros((motion.n_frames, len(MORPHS)), np.float32)
-    weights[:, 0] = np.clip(motion.poses[:, JAW, 0] / JAW_OPEN_RAD, 0, 1)
-    return weights
+    """How far each morph target is on, [T, 6] in 0..1; see `blendshapes` for what can be known."""
+    shapes = arkit_weights(motion).weights
+    columns = [[ARKIT_NAMES.index(name) for name in MORPH_SOURCES[morph]] for morph in MORPHS]
+    return np.stack([shapes[:, column].mean(1) for column in columns], axis=1).astype(np.float32)
 
 
 @lru_cache(maxsize=1)
