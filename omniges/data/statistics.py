@@ -1,0 +1,46 @@
+"""Mean and standard deviation of channels, added up clip by clip in float64 (Chan, Golub & LeVeque 1983)."""
+
+from dataclasses import dataclass, field
+
+import numpy as np
+from numpy.typing import NDArray
+
+from omniges.errors import DataError
+
+
+@dataclass
+class Accumulator:
+    """Statistics of all rows seen so far; memory does not grow with them."""
+
+    count: int = 0
+    mean: NDArray[np.float64] = field(default_factory=lambda: np.zeros(0))  # [W]
+    squares: NDArray[np.float64] = field(default_factory=lambda: np.zeros(0))  # [W] about the mean
+
+    def add(self, rows: NDArray[np.floating]) -> None:
+        """Take in rows [N, W]."""
+        if len(rows) == 0:
+            return
+        rows = rows.astype(np.float64)
+        mean = rows.mean(axis=0)
+        squares = np.square(rows - mean).sum(axis=0)
+        if self.count == 0:
+            self.count, self.mean, self.squares = len(rows), mean, squares
+            return
+        total = self.count + len(rows)
+        step = mean - self.mean
+        self.squares = self.squares + squares + np.square(step) * (self.count * len(rows) / total)
+        self.mean = self.mean + step * (len(rows) / total)
+        self.count = total
+
+    def finish(self) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
+        """Mean and standard deviation, [W] each; a channel that never changes gets std 1, so it maps to 0.
+
+        Raises:
+            DataError: no row was added.
+        """
+        if self.count == 0:
+            raise DataError("statistics: got no rows, wanted at least one train clip. Check the train split.")
+        std = np.sqrt(self.squares / self.count)
+        # Rounding leaves a little spread in constant channels: below a millionth of the mean it is noise.
+        still = std <= 1e-6 * np.maximum(np.abs(self.mean), 1e-3)
+        return self.mean.astype(np.float32), np.where(still, 1.0, std).astype(np.float32)
