@@ -74,10 +74,8 @@ def load_inputs(params: Params, workspace: Workspace) -> Inputs:
     )
 
 
-def latent_std(pack: Path, clips: list[str], codebooks: Tensor) -> Tensor:
-    """[P] standard deviation of the summed code vectors over all tokens of some clips, pooled over
-    channels.
-    """
+def latent_std(pack: Pack, codebooks: Tensor) -> Tensor:
+    """[P] deviation of the summed code vectors over the train split's tokens, pooled over channels."""
     parts, quantizers = torch.arange(codebooks.shape[0])[:, None], torch.arange(codebooks.shape[1])[None]
     count, total, square = 0, torch.zeros(1).double(), torch.zeros(1).double()
     for clip in (clip for clip, entry in pack.index.clips.items() if entry.split == "train"):

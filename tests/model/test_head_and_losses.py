@@ -69,7 +69,7 @@ def test_losses_have_their_closed_forms():
     perfect = losses(made, target(codes), net)
     assert all(value.item() < 1e-6 for value in perfect.items().values())
 
-    # No idea about codes; latents off by a constant: error (0.34 / 1.7)^2 = 0.04, no velocity error; side off by 2.
+    # No idea about codes; latents off by a constant, (0.34 / 1.7)^2 = 0.04, at no velocity; side off by 2.
     wrong = Prediction(codes=CodePrediction(logits=certain * 0, latent=latent + 0.34), side=side + 2)
     found = losses(wrong, target(codes), net)
     assert math.isclose(found.codes.item(), math.log(toys.CODES), rel_tol=1e-6)

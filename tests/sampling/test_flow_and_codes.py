@@ -1,0 +1,73 @@
+import numpy as np
+import pytest
+import torch
+
+from omniges.sampling import flow
+from omniges.sampling.codes import guidance_weights, guide, pick
+
+
+@pytest.mark.parametrize("solver", ["euler", "heun"])
+@pytest.mark.parametrize("steps", [1, 4, 50])
+def test_a_perfect_estimate_is_reached_from_any_noise(solver, steps):
+    noise, clean = torch.randn(3, 5), torch.randn(3, 5)
+    seen = []
+
+    def estimate(x_t, t):
+        torch.testing.assert_close(x_t, flow.interpolate(noise, clean, torch.tensor(t)), atol=1e-5, rtol=1e-4)
+        seen.append(t)
+        return clean
+
+    assert torch.equal(flow.solve(noise, estimate, steps, solver), clean)
+    assert len(seen) == (steps if solver == "euler" else 2 * steps - 1)
+
+
+def test_velocity_points_from_noise_to_data():
+    noise, clean = torch.randn(7), torch.randn(7)
+    x_t = flow.interpolate(noise, clean, torch.tensor(0.3))
+    torch.testing.assert_close(flow.velocity(x_t, clean, 0.3), clean - noise, atol=1e-5, rtol=1e-5)
+
+
+def test_heun_is_of_second_order_where_euler_is_of_first():
+    """Doubling the steps halves Euler's error and quarters Heun's."""
+
+    def estimate(x_t, t):
+        return x_t + (1 - t) * torch.sin(3 * x_t + t)
+
+    x_0 = torch.tensor([0.2], dtype=torch.float64)
+    exact = flow.solve(x_0, estimate, 20000, "heun")
+    errors = {
+        s: [(flow.solve(x_0, estimate, n, s) - exact).abs().item() for n in (16, 32)]
+        for s in ("euler", "heun")
+    }
+    assert 1.7 < errors["euler"][0] / errors["euler"][1] < 2.4
+    assert errors["heun"][1] < 0.2 * errors["euler"][1]
+
+
+def test_picks_follow_the_distribution():
+    logits = torch.log(torch.tensor([0.5, 0.3, 0.15, 0.05]))
+    uniform = torch.rand(20000, generator=torch.Generator().manual_seed(0))
+    for top_p, want in ((1.0, [0.5, 0.3, 0.15, 0.05]), (0.7, [0.625, 0.375, 0, 0]), (0.5, [1, 0, 0, 0])):
+        got = torch.bincount(pick(logits.expand(20000, 4), uniform, 1.0, top_p), minlength=4) / 20000
+        np.testing.assert_allclose(got.numpy(), want, atol=0.012)
+
+
+def test_temperature_sharpens_and_zero_is_the_mode():
+    logits = torch.log(torch.tensor([0.2, 0.5, 0.3]))
+    uniform = torch.rand(20000, generator=torch.Generator().manual_seed(0))
+    got = torch.bincount(pick(logits.expand(20000, 3), uniform, 0.5, 1.0), minlength=3) / 20000
+    np.testing.assert_allclose(got.numpy(), np.array([0.04, 0.25, 0.09]) / 0.38, atol=0.012)
+    assert (pick(logits.expand(20000, 3), uniform, 0.0, 1.0) == 1).all()
+
+
+def test_codes_without_probability_are_never_picked():
+    logits = torch.tensor([[0.0, -torch.inf, 0.0, -torch.inf]]).expand(3, 4)
+    edges = torch.tensor([0.0, 0.5, 1.0 - 2**-24])
+    for top_p in (0.99, 1.0):
+        assert set(pick(logits, edges, 1.0, top_p).tolist()) <= {0, 2}
+
+
+def test_guidance_extrapolates_from_each_deprived_variant():
+    full, deaf, unread = torch.randn(3, 5)
+    got = guide(torch.stack([full, deaf, unread]), guidance_weights([2.5, 1.5]))
+    torch.testing.assert_close(got, full + 1.5 * (full - deaf) + 0.5 * (full - unread))
+    assert torch.equal(guide(full[None], guidance_weights([])), full)
