@@ -1,0 +1,155 @@
+"""Reading sound files of any container, rate and channel count as 16 kHz mono.
+
+libsndfile is asked first (WAV, FLAC, OGG, MP3), FFmpeg through PyAV second (M4A, video files, ...). Both
+are chosen by the file's content, so an MP3 that is named `.wav` is read as what it is. Channels are
+averaged, then the rate is changed by soxr at its `HQ` setting. A file is decoded block by block;
+`read_wave` merely joins the blocks.
+
+Shapes: N samples, C channels.
+"""
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+from numpy.typing import NDArray
+
+from omniges.errors import DataError
+from omniges.timing import SAMPLE_RATE
+
+if TYPE_CHECKING:
+    import soundfile
+
+BLOCK_S = 20.0
+_REMEDY = "Fetch or convert the file again, or add the clip to data.exclude in params.yaml."
+
+
+def read_wave(path: Path) -> NDArray[np.float32]:
+    """A whole sound file at 16 kHz, mono.
+
+    Returns:
+        [N] float32, N > 0, all finite.
+
+    Raises:
+        DataError: the file is missing, no sound, empty, or holds NaN or infinite samples.
+    """
+    return np.concatenate(list(stream_wave(path)))
+
+
+def stream_wave(path: Path, block_s: float = BLOCK_S) -> Iterator[NDArray[np.float32]]:
+    """The samples of `read_wave` in blocks, so that memory does not depend on the file's length.
+
+    Args:
+        path: any file that libsndfile or FFmpeg can decode.
+        block_s: seconds that are decoded at a time, > 0; the yielded blocks are about this long.
+
+    Raises:
+        DataError: see `read_wave`.
+    """
+    samples = 0
+    for block in _decoded(path, block_s):
+        if not np.isfinite(block).all():
+            at_s = (samples + int(np.argmin(np.isfinite(block)))) / SAMPLE_RATE
+            raise DataError(f"{path}: got NaN or infinite samples at {at_s:.3f} s, wanted numbers. {_REMEDY}")
+        samples += len(block)
+        yield block
+    if samples == 0:
+        raise DataError(f"{path}: got no samples, wanted sound. {_REMEDY}")
+
+
+def resample(wave: NDArray[np.float32], from_hz: int, to_hz: int) -> NDArray[np.float32]:
+    """Change the rate of a waveform [N] with soxr at `HQ`, the same filter as librosa's default."""
+    import soxr
+
+    if from_hz == to_hz:
+        return wave
+    return soxr.resample(wave, from_hz, to_hz, quality="HQ").astype(np.float32, copy=False)
+
+
+def _decoded(path: Path, block_s: float) -> Iterator[NDArray[np.float32]]:
+    """16 kHz mono blocks of a file, unchecked; empty blocks are left out."""
+    import soundfile
+
+    if not path.is_file():
+        raise DataError(f"{path}: no such file. {_REMEDY}")
+    try:
+        sound = soundfile.SoundFile(path)
+    except soundfile.LibsndfileError:
+        blocks, rate = _av_blocks(path, block_s)
+    else:
+        blocks, rate = _sndfile_blocks(path, sound, block_s), sound.samplerate
+    yield from (block for block in _at_16_khz(blocks, rate) if len(block))
+
+
+def _at_16_khz(blocks: Iterator[NDArray[np.float32]], rate: int) -> Iterator[NDArray[np.float32]]:
+    import soxr
+
+    if rate == SAMPLE_RATE:
+        yield from blocks
+        return
+    stream = soxr.ResampleStream(rate, SAMPLE_RATE, num_channels=1, dtype="float32", quality="HQ")
+    for block in blocks:
+        yield stream.resample_chunk(block, last=False)
+    yield stream.resample_chunk(np.zeros(0, np.float32), last=True)
+
+
+def _sndfile_blocks(
+    path: Path, sound: "soundfile.SoundFile", block_s: float
+) -> Iterator[NDArray[np.float32]]:
+    import soundfile
+
+    with sound:
+        size = max(1, round(block_s * sound.samplerate))
+        while True:
+            try:
+                block = sound.read(size, dtype="float32", always_2d=True)  # [N, C]
+            except soundfile.LibsndfileError as error:
+                raise DataError(f"{path}: can't be decoded to its end ({error}). {_REMEDY}") from error
+            if len(block) == 0:
+                return
+            yield _mono(block)
+
+
+def _av_blocks(path: Path, block_s: float) -> tuple[Iterator[NDArray[np.float32]], int]:
+    """Blocks and rate of a file's first sound track, decoded by FFmpeg."""
+    import av
+
+    try:
+        with av.open(str(path)) as container:
+            rate = container.streams.audio[0].rate
+    except (av.FFmpegError, IndexError, OSError) as error:
+        raise DataError(
+            f"{path}: no sound that libsndfile or FFmpeg can read ({error}). {_REMEDY}"
+        ) from error
+    return _grouped(_av_frames(path), max(1, round(block_s * rate))), rate
+
+
+def _av_frames(path: Path) -> Iterator[NDArray[np.float32]]:
+    import av
+
+    try:
+        with av.open(str(path)) as container:
+            planar = av.AudioResampler(format="fltp")  # only the sample format changes
+            for frame in container.decode(container.streams.audio[0]):
+                for part in planar.resample(frame):
+                    yield _mono(part.to_ndarray().T.astype(np.float32, copy=False))
+    except (av.FFmpegError, OSError) as error:
+        raise DataError(f"{path}: can't be decoded to its end ({error}). {_REMEDY}") from error
+
+
+def _grouped(frames: Iterator[NDArray[np.float32]], size: int) -> Iterator[NDArray[np.float32]]:
+    """Join short frames to blocks of at least `size` samples."""
+    held: list[NDArray[np.float32]] = []
+    for frame in frames:
+        held.append(frame)
+        if sum(map(len, held)) >= size:
+            yield np.concatenate(held)
+            held = []
+    if held:
+        yield np.concatenate(held)
+
+
+def _mono(block: NDArray[np.float32]) -> NDArray[np.float32]:
+    """[N, C] to [N]: the mean of the channels."""
+    return block[:, 0] if block.shape[1] == 1 else block.mean(axis=1, dtype=np.float32)
