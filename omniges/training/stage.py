@@ -92,6 +92,8 @@ def provenance_of(params: Params, workspace: Workspace) -> dict[str, Any]:
         "model": params.model.model_dump(),
         "train": params.train.model_dump(),
         "fps": params.data.fps,
+        # how the features were made: whoever generates from a recording has to make them alike
+        "features": {name: getattr(params, name).model_dump() for name in ("mfcc", "wavlm", "text")},
         "torch": torch.__version__,
     }
 
