@@ -38,7 +38,7 @@ class KernelDistance:
     """Unbiased MMD² and its bootstrap samples over clips."""
 
     value: float
-    samples: Array  # [n]
+    samples: Array  # [n], fewer where a resample held one clip only
 
 
 def kernel_distance(

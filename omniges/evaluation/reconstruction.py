@@ -8,18 +8,21 @@ model, the same noise, right against wrong audio.
 """
 
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from omniges.errors import EvaluationError
-from omniges.evaluation.frechet import resamples
+from omniges.evaluation.frechet import quantiles, resamples
 
 Array = NDArray[np.float64]
 GROUPS = ("jaw", "face", "wrists", "head")
 """Groups of the headline test; all others stand in the tables."""
+CLAIM_CLIPS = 5
+"""With fewer clips no interval supports a claim: even all of four signs agree by chance in one case of eight.
+"""
 
 
 def squared_errors(predicted: Mapping[str, Array], truth: Mapping[str, Array]) -> dict[str, float]:
@@ -50,14 +53,26 @@ class Interval:
 
     @property
     def above_zero(self) -> bool:
-        return self.low > 0
+        """Whether one may say so: never from fewer than `CLAIM_CLIPS` clips."""
+        return self.low > 0 and self.n >= CLAIM_CLIPS
+
+    @property
+    def below_zero(self) -> bool:
+        return self.high < 0 and self.n >= CLAIM_CLIPS
 
     @property
     def clear_of_zero(self) -> bool:
-        return self.low > 0 or self.high < 0
+        return self.above_zero or self.below_zero
 
     def as_dict(self) -> dict[str, Any]:
-        return asdict(self) | {"clear_of_zero": self.clear_of_zero}
+        """JSON values; an interval that does not exist (one clip) is null."""
+        ends = {"low": finite(self.low), "high": finite(self.high)}
+        return {"value": self.value, **ends, "n": self.n, "clear_of_zero": self.clear_of_zero}
+
+
+def finite(x: float) -> float | None:
+    """x, or None where it is infinite or NaN."""
+    return float(x) if np.isfinite(x) else None
 
 
 def interval(values: Array, seed: int, n_bootstrap: int, weights: Array | None = None) -> Interval:
@@ -79,8 +94,8 @@ def interval(values: Array, seed: int, n_bootstrap: int, weights: Array | None =
     w = np.ones(len(x)) if weights is None else np.asarray(weights, np.float64)
     counts = resamples(len(x), n_bootstrap, seed) * w
     drawn = counts @ x / counts.sum(1)
-    low, high = np.quantile(drawn, [0.025, 0.975])
-    return Interval(float(x @ w / w.sum()), float(low), float(high), len(x))
+    low, high = quantiles(drawn, len(x))
+    return Interval(float(x @ w / w.sum()), low, high, len(x))
 
 
 @dataclass(frozen=True)
@@ -95,7 +110,7 @@ class AudioEffect:
     def in_words(self) -> str:
         if self.lower_by.above_zero:
             return f"{self.group}: the error is lower with the right audio, clear of zero"
-        if self.lower_by.high < 0:
+        if self.lower_by.below_zero:
             return f"{self.group}: the error is HIGHER with the right audio, clear of zero"
         return f"{self.group}: right and wrong audio can't be told apart (the interval covers zero)"
 

@@ -28,6 +28,7 @@ from omniges.evaluation.diversity import between_seeds
 from omniges.evaluation.evaluation import Evaluation, evaluate
 from omniges.evaluation.kinematics import kinematics
 from omniges.evaluation.listening import swap_distance
+from omniges.evaluation.report import tables
 from omniges.evaluation.scoring import Reference, Variant
 from omniges.evaluation.sources import clips_of, mfcc_of, result_path, split_motion
 from omniges.files import read_json
@@ -79,7 +80,8 @@ def run(params: Params, W: Workspace, render: Render | None = None) -> Evaluatio
     )
     result.listening |= swap_figures(variants, references)
     result.ceiling = ceiling_of(W)
-    report.write(result, params, W, references, variants, render)
+    made = report.write(result, params, W, references, variants, render)
+    track(params, W, result, made)
     return result
 
 
@@ -162,3 +164,21 @@ def ceiling_of(W: Workspace) -> Mapping[str, float]:
         return {}
     found = read_json(path).get("ceiling") or {}
     return {k: float(v) for k, v in found.items() if isinstance(v, int | float)}
+
+
+def track(params: Params, W: Workspace, result: Evaluation, made: Mapping[str, Any]) -> None:
+    """Add figures and page to the run that trained the model, or to a new one where that is not there."""
+    if not params.tracking.trackers:
+        return
+    from omniges.tracking import start_run
+
+    run_file = W.a2g / "run.json"
+    run = start_run(params, W, "evaluate", resume_from=run_file if run_file.is_file() else None)
+    run.log_metrics({f"evaluate/{k}": float(v) for k, v in tables.first_figures(result).items()}, step=0)
+    run.log_params({f"evaluate.{k}": str(made[k]) for k in ("model_sha256", "data_sha256")})
+    for name in ("metrics.json", "report.json", "index.html"):
+        run.log_artifact(W.reports / name)
+    for folder in ("plots", "videos"):
+        for path in sorted((W.reports / folder).glob("*")):
+            run.log_artifact(path)
+    run.finish()

@@ -9,7 +9,14 @@ from numpy.typing import NDArray
 
 from omniges.errors import EvaluationError
 from omniges.evaluation import distances, frechet
-from omniges.evaluation.reconstruction import AudioEffect, Interval, audio_effect, interval
+from omniges.evaluation.reconstruction import (
+    CLAIM_CLIPS,
+    AudioEffect,
+    Interval,
+    audio_effect,
+    finite,
+    interval,
+)
 from omniges.evaluation.scoring import ClipScore, VariantScores
 
 Array = NDArray[np.float64]
@@ -41,7 +48,9 @@ class Distance:
     infinite: float | None = None  # extrapolated to infinitely many samples
 
     def as_dict(self) -> dict[str, Any]:
-        return {k: v for k, v in self.__dict__.items() if v is not None}
+        return {
+            k: finite(v) if isinstance(v, float) else v for k, v in self.__dict__.items() if v is not None
+        }
 
 
 @dataclass
@@ -155,11 +164,7 @@ def _distances(
     result.overlap = distances.overlap(joined_a, joined_b)
     if len(a) > 1:
         kernel = distances.kernel_distance(a, b, frechet.resamples(len(a), n, seed))
-        low, high = (
-            np.quantile(kernel.samples, [0.025, 0.975])
-            if len(kernel.samples)
-            else (kernel.value, kernel.value)
-        )
+        low, high = frechet.quantiles(kernel.samples, len(a))
         result.kid = Distance(kernel.value, float(low), float(high), len(a), len(joined_a))
     else:
         result.notes.append("kernel distance: one clip only; no interval, and no unbiased value, exists")
@@ -173,10 +178,10 @@ def fgd(
     value = frechet.frechet_distance(joined_a, joined_b)
     infinite = frechet.extrapolated(joined_a, joined_b, seed)
     if len(a) < 2:
-        return Distance(value, value, value, len(a), len(joined_a), infinite), np.array([value])
+        return Distance(value, -np.inf, np.inf, len(a), len(joined_a), infinite), np.array([value])
     samples = frechet.bootstrap(a, b, frechet.resamples(len(a), n, seed))
-    low, high = frechet.centred_interval(value, samples)
-    return Distance(value, low, high, len(a), len(joined_a), infinite), samples
+    low, high = frechet.centred_interval(value, samples, len(a))
+    return Distance(value, max(low, 0.0), high, len(a), len(joined_a), infinite), samples
 
 
 def _by_speaker(kept: Sequence[tuple[ClipScore, ClipScore]]) -> dict[str, float]:
@@ -246,10 +251,32 @@ class Comparison:
     difference: float
     low: float
     high: float
+    n_clips: int
+
+    @property
+    def clear(self) -> bool:
+        return self.low > 0 and self.n_clips >= CLAIM_CLIPS
+
+    def as_dict(self) -> dict[str, Any]:
+        return {
+            "better": self.better,
+            "worse": self.worse,
+            "difference": self.difference,
+            "n_clips": self.n_clips,
+            "low": finite(self.low),
+            "high": finite(self.high),
+            "clear_of_zero": self.clear,
+            "in_words": self.in_words(),
+        }
 
     def in_words(self) -> str:
         span = f"{self.difference:.3g} (95 % interval {self.low:.3g} to {self.high:.3g})"
-        if self.low > 0:
+        if self.n_clips < CLAIM_CLIPS:
+            return (
+                f"FGD of {self.better} is below that of {self.worse} by {self.difference:.3g}, "
+                f"but {self.n_clips} clip(s) are too few to claim it"
+            )
+        if self.clear:
             return f"FGD of {self.better} is below that of {self.worse} by {span}: clear of zero"
         return f"FGD of {self.better} and {self.worse} can't be told apart: difference {span} covers zero"
 
@@ -271,5 +298,5 @@ def compare(summaries: Mapping[str, VariantSummary], a: str, b: str) -> Comparis
         x, y = y, x
     assert x.fgd and y.fgd and x.fgd_samples is not None and y.fgd_samples is not None  # noqa: PT018
     difference = y.fgd.value - x.fgd.value
-    low, high = frechet.centred_interval(difference, y.fgd_samples - x.fgd_samples)
-    return Comparison(x.label, y.label, difference, low, high)
+    low, high = frechet.centred_interval(difference, y.fgd_samples - x.fgd_samples, x.n_clips)
+    return Comparison(x.label, y.label, difference, low, high, x.n_clips)

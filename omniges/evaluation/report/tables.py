@@ -63,7 +63,7 @@ def full(result: Evaluation, made: dict[str, Any]) -> dict[str, Any]:
         "scorer_sha256": result.scorer_hash,
         "variants": {name: x.as_dict() for name, x in result.summaries.items()},
         "audio_effect": {name: x.as_dict() for name, x in result.effects.items()},
-        "comparisons": [x.__dict__ | {"in_words": x.in_words()} for x in result.comparisons],
+        "comparisons": [x.as_dict() for x in result.comparisons],
         "floors": result.floors,
         "listening": result.listening,
         "share_of_ceiling": result.share_of_ceiling(),

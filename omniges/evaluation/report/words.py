@@ -1,0 +1,151 @@
+"""The verdict in words: what the figures say, what they can't say, and how sure one may be."""
+
+import math
+from dataclasses import dataclass
+from typing import Literal
+
+from omniges.evaluation.evaluation import Evaluation
+from omniges.evaluation.reconstruction import CLAIM_CLIPS, GROUPS, AudioEffect, Interval
+
+Status = Literal["good", "bad", "unclear", "note"]
+GROUP_NAMES = {
+    "jaw": "jaw",
+    "face": "facial expressions",
+    "wrists": "wrists",
+    "head": "head",
+    "eyes": "eyes",
+    "body": "body joints",
+    "fingers": "fingers",
+    "wrist_velocity": "wrist velocity",
+    "face_velocity": "expression velocity",
+    "root_velocity": "root velocity",
+}
+UNITS = {
+    "jaw": "rad",
+    "eyes": "rad",
+    "face": "coefficients",
+    "wrists": "m",
+    "wrist_velocity": "m/s",
+    "head": "rad",
+    "body": "m",
+    "fingers": "rad",
+    "root_velocity": "m/s",
+    "face_velocity": "coefficients/s",
+}
+FEW_CLIPS = 10
+
+
+@dataclass(frozen=True)
+class Line:
+    """One sentence of the verdict."""
+
+    status: Status
+    text: str
+
+
+def number(x: float | None, digits: int = 3) -> str:
+    """Three significant digits, few exponents; a dash for what does not exist."""
+    if x is None or not math.isfinite(x):
+        return "–"
+    if x == 0:
+        return "0"
+    if 1e-3 <= abs(x) < 1e5:
+        return f"{x:.{digits}g}" if abs(x) < 10**digits else f"{x:.0f}"
+    return f"{x:.1e}"
+
+
+def percent(x: float) -> str:
+    return f"{100 * x:.0f} %" if abs(x) >= 0.1 else f"{100 * x:.1f} %"
+
+
+def interval_words(x: Interval) -> str:
+    if x.n < 2:
+        return "one clip, so no interval"
+    return f"95 % interval {percent(x.low)} to {percent(x.high)}, {x.n} clips"
+
+
+def verdict(result: Evaluation) -> list[Line]:
+    """All sentences, most important first."""
+    lines = [*listens(result), *looks_real(result), *scorer_line(result)]
+    model = result.summaries.get(result.model or "")
+    if model and model.n_clips < FEW_CLIPS:
+        lines.append(
+            Line(
+                "note",
+                f"Only {model.n_clips} clips were scored. Intervals are widened for so few; below "
+                f"{CLAIM_CLIPS} clips nothing is claimed at all.",
+            )
+        )
+    return lines
+
+
+def listens(result: Evaluation) -> list[Line]:
+    """Does the right audio lower the error? One sentence for each headline group."""
+    if not result.effects:
+        return [
+            Line(
+                "note",
+                "There are no results with wrong audio, so the paired test of listening was not made.",
+            )
+        ]
+    return [effect_line(result, result.effects[g]) for g in GROUPS if g in result.effects]
+
+
+def effect_line(result: Evaluation, effect: AudioEffect) -> Line:
+    name = GROUP_NAMES.get(effect.group, effect.group)
+    x = effect.explained
+    span = f"{percent(x.value)} of its variance ({interval_words(x)})"
+    share = result.share_of_ceiling().get(effect.group)
+    ceiling = f", {percent(share)} of what this corpus lets anybody hear" if share is not None else ""
+    if effect.lower_by.above_zero:
+        return Line(
+            "good",
+            f"The {name} follows the speech: the right audio explains {span}{ceiling}. Clear of zero: yes.",
+        )
+    if effect.lower_by.below_zero:
+        return Line(
+            "bad", f"The {name} is further from the truth with the right audio than with wrong audio: {span}."
+        )
+    return Line("unclear", f"The {name} can't be said to follow the speech: {span}. Clear of zero: no.")
+
+
+def looks_real(result: Evaluation) -> list[Line]:
+    """FGD against the mean pose and against the floor."""
+    found = []
+    model, still = result.summaries.get(result.model or ""), result.summaries.get("mean-pose")
+    if model is None or model.fgd is None:
+        return [Line("note", "No FGD could be computed; the table says why.")]
+    for c in result.comparisons:
+        if still is not None and {c.better, c.worse} == {model.label, still.label}:
+            status: Status = "unclear" if not c.clear else "good" if c.better == model.label else "bad"
+            found.append(Line(status, c.in_words() + "."))
+    floor = result.floors.get("halves_of_test")
+    if floor is not None:
+        relation = "above" if model.fgd.value > floor else "at or below"
+        found.append(
+            Line(
+                "note",
+                f"The model's FGD of {number(model.fgd.value)} (95 % interval {number(model.fgd.low)} to "
+                f"{number(model.fgd.high)}) is {relation} {number(floor)}, the FGD between two halves of the "
+                "real test clips: differences smaller than that mean little.",
+            )
+        )
+    return found
+
+
+def scorer_line(result: Evaluation) -> list[Line]:
+    """The contrastive scorer's AUC between floor and ceiling."""
+    model, truth = result.summaries.get(result.model or ""), result.summaries.get("ground-truth")
+    if not model or not truth or "scorer_auc" not in model.measures or "scorer_auc" not in truth.measures:
+        return []
+    own, ceiling = model.measures["scorer_auc"], truth.measures["scorer_auc"]
+    text = (
+        "A scorer trained on real clips tells the model's own audio from wrong audio of the same speaker "
+        f"with AUC {own.value:.3f} (95 % interval {own.low:.3f} to {own.high:.3f}); chance is .5, "
+        f"the real motion reaches {ceiling.value:.3f}."
+    )
+    if ceiling.low <= 0.5:
+        return [
+            Line("note", text + " The scorer itself has learnt nothing here, so this figure says nothing.")
+        ]
+    return [Line("good" if own.low > 0.5 and own.n >= CLAIM_CLIPS else "unclear", text)]
