@@ -1,0 +1,179 @@
+"""From a recording, and words where there are any, to the features that a checkpoint was trained on.
+
+Shapes: N samples, T frames, W words.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from omniges.audio.spectrum import TOP_DB, log_mel_blocks
+from omniges.config import MfccParams, TextParams, WavlmParams
+from omniges.data.textgrids import read_words
+from omniges.errors import CheckpointError, DataError
+from omniges.features.mfcc import MelSpool, mfcc_frames
+from omniges.features.source import settled_folder
+from omniges.features.text import TextEncoder, load_text_encoder
+from omniges.features.wavlm import chunks_of, wavlm_frames
+from omniges.features.wavlm_encoder import WavlmEncoder, load_wavlm
+from omniges.sampling.speech import Speech
+from omniges.timing import SAMPLE_RATE, frames_in
+from omniges.types import Word
+
+SHORTEST_S = 0.2
+_QUIET_DB = -40.0  # below the loudest tenth of a second: no speech there, for words without times
+
+
+@dataclass(frozen=True)
+class FeatureSettings:
+    """How features are made, as the checkpoint's provenance records it."""
+
+    mfcc: MfccParams
+    wavlm: WavlmParams
+    text: TextParams
+
+    @classmethod
+    def of(cls, provenance: dict[str, Any], where: Path) -> "FeatureSettings":
+        """Read them from a checkpoint.
+
+        Raises:
+            CheckpointError: an older checkpoint, which doesn't say how its features were made.
+        """
+        features = provenance.get("features")
+        if not isinstance(features, dict) or set(features) != {"mfcc", "wavlm", "text"}:
+            raise CheckpointError(
+                f"{where}: its provenance doesn't say how features are made. Train again with this version."
+            )
+        return cls(
+            mfcc=MfccParams.model_validate(features["mfcc"]),
+            wavlm=WavlmParams.model_validate(features["wavlm"]),
+            text=TextParams.model_validate(features["text"]),
+        )
+
+
+class Ear:
+    """Turns waves and words into what the model hears; networks are loaded once, the text one on first need.
+
+    Args:
+        encoders: folder with `wavlm/` and `text/`, as the stage `encoders` writes it.
+        settings: see `FeatureSettings`.
+        fps: motion frames a second.
+        device: where the networks run.
+    """
+
+    def __init__(self, encoders: Path, settings: FeatureSettings, fps: float, device: str) -> None:
+        self.encoders, self.settings, self.fps, self.device = encoders, settings, fps, device
+        wavlm = settings.wavlm
+        folder = settled_folder(encoders, "wavlm")
+        self._wavlm: WavlmEncoder = load_wavlm(
+            folder, layer=wavlm.layer, compute=wavlm.compute, device=device
+        )
+        self._text: TextEncoder | None = None
+
+    def hear(self, wave: NDArray[np.float32], words: Sequence[Word], name: str, speaker: int) -> Speech:
+        """Features of one recording.
+
+        Args:
+            wave: [N] at 16 kHz.
+            words: with their times; none is fine.
+            name: of the recording, for messages and for its randomness.
+            speaker: row of the model's speaker table, or -1.
+        """
+        n_frames = frames_in(len(wave) / SAMPLE_RATE, self.fps)
+        if len(wave) < SHORTEST_S * SAMPLE_RATE or n_frames == 0:
+            raise DataError(
+                f"{name}: lasts {len(wave) / SAMPLE_RATE:.3f} s, wanted {SHORTEST_S} s at least. "
+                "Give a longer recording."
+            )
+        wavlm = self._wavlm_frames(wave)[:n_frames]
+        mfcc = self._mfcc_frames(wave, n_frames)
+        if self._text is None and words:
+            folder = settled_folder(self.encoders, "text")
+            self._text = load_text_encoder(folder, layer=self.settings.text.layer, device=self.device)
+        text = np.zeros((0, 1024), np.float32)
+        if self._text is not None and words:
+            text = self._text([word.text for word in words], self.settings.text.window_words)
+        spans = torch.tensor([(word.start_s, word.end_s) for word in words], dtype=torch.float64)
+        return Speech(
+            clip=name,
+            wavlm=torch.from_numpy(wavlm.astype(self.settings.wavlm.dtype)),
+            mfcc=torch.from_numpy(mfcc.astype(self.settings.mfcc.dtype)),
+            text=torch.from_numpy(text.astype(self.settings.text.dtype)),
+            text_span_s=spans.reshape(-1, 2),
+            speaker=speaker,
+        )
+
+    def _wavlm_frames(self, wave: NDArray[np.float32]) -> NDArray[np.float32]:
+        settings = self.settings.wavlm
+        chunks = chunks_of([wave], settings.chunk_s, settings.overlap_s)
+        blocks = wavlm_frames(chunks, self._wavlm, batch=settings.batch, fps=self.fps)
+        return np.concatenate(list(blocks))
+
+    def _mfcc_frames(self, wave: NDArray[np.float32], n_frames: int) -> NDArray[np.float32]:
+        settings = self.settings.mfcc
+        n_fft, hop = round(settings.window_s * SAMPLE_RATE), round(settings.hop_s * SAMPLE_RATE)
+        mel = log_mel_blocks([wave], sample_rate=SAMPLE_RATE, n_fft=n_fft, hop=hop, n_mels=settings.n_mels)
+        with MelSpool(mel) as spool:
+            blocks = mfcc_frames(
+                spool,
+                n_frames,
+                n_mfcc=settings.n_mfcc,
+                top_db=TOP_DB,
+                hop_s=hop / SAMPLE_RATE,
+                fps=self.fps,
+            )
+            return np.concatenate(list(blocks))
+
+
+def words_of(transcript: Path, wave: NDArray[np.float32]) -> list[Word]:
+    """Words from a TextGrid (exact times) or from plain text (times guessed by `spread_words`).
+
+    Args:
+        transcript: `.TextGrid`, or a text file of the words spoken.
+        wave: [N] at 16 kHz.
+    """
+    if transcript.suffix.lower() == ".textgrid":
+        return read_words(transcript)
+    try:
+        text = transcript.read_text("utf-8")
+    except (OSError, UnicodeDecodeError) as error:
+        raise DataError(
+            f"{transcript}: no transcript ({error}). Give a .TextGrid or a UTF-8 text."
+        ) from error
+    return spread_words(text.split(), wave)
+
+
+def spread_words(words: Sequence[str], wave: NDArray[np.float32]) -> list[Word]:
+    """Lay words over the loud parts of a recording, each as long as it has letters; a rough guess, no
+    alignment.
+
+    Args:
+        words: in the order of speech.
+        wave: [N] at 16 kHz.
+    """
+    block = SAMPLE_RATE // 10
+    n_blocks = len(wave) // block
+    if not words or n_blocks == 0:
+        return []
+    power = np.square(wave[: n_blocks * block].reshape(n_blocks, block), dtype=np.float64).mean(1)
+    loud = power > power.max() * 10 ** (_QUIET_DB / 10)
+    if not loud.any():
+        return []
+    ends = np.cumsum([len(word) + 1 for word in words])
+    shares = np.concatenate([[0], ends]) / ends[-1]
+    passed = np.concatenate([[0], np.cumsum(loud)]) / loud.sum()  # share of loud time at each block's border
+    borders = np.arange(n_blocks + 1) * 0.1
+    # a share that falls on a pause stands at both its sides: a word starts after it and ends before it
+    first = np.searchsorted(passed, shares[:-1] + 1e-12, side="right") - 1
+    last = np.searchsorted(passed, shares[1:] - 1e-12, side="left")
+    starts = borders[first] + 0.1 * (shares[:-1] - passed[first]) * loud.sum()
+    stops = borders[last] - 0.1 * (passed[last] - shares[1:]) * loud.sum()
+    return [
+        Word(text=word, start_s=float(a), end_s=float(max(a, b)))
+        for word, a, b in zip(words, starts, stops, strict=True)
+    ]

@@ -1,0 +1,94 @@
+"""`omniges generate`: a body for any voice."""
+
+import logging
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from omniges.errors import DataError, OmnigesError
+
+log = logging.getLogger(__name__)
+SOUND = (".wav", ".flac", ".mp3", ".ogg", ".opus", ".m4a", ".aac", ".aif", ".aiff", ".mp4", ".webm")
+
+
+def generate(
+    audio: Annotated[Path, typer.Argument(help="A sound file, or a folder of them.")],
+    out: Annotated[Path, typer.Option("--out", "-o", help="Each recording gets a folder of its own here.")],
+    model: Annotated[
+        Path | None, typer.Option(help="A folder such as models/demo; the newest in models/ by default.")
+    ] = None,
+    transcript: Annotated[
+        Path | None, typer.Option(help="A .TextGrid or a text file; for a folder: the folder of .TextGrids.")
+    ] = None,
+    speaker: Annotated[int | None, typer.Option(help="Move in this speaker's manner.")] = None,
+    seed: Annotated[int, typer.Option(help="The first take's seed.")] = 0,
+    variants: Annotated[int, typer.Option(min=1, help="Takes of each recording.")] = 1,
+    formats: Annotated[
+        str, typer.Option("--formats", "-f", help="Some of npz,bvh,glb,json,mp4.")
+    ] = "npz,mp4",
+    steps: Annotated[int | None, typer.Option(min=1, max=50, help="Steps of the flow.")] = None,
+    audio_guidance: Annotated[float | None, typer.Option(min=0, help="1 is none.")] = None,
+    text_guidance: Annotated[float | None, typer.Option(min=0, help="1 is none.")] = None,
+    temperature: Annotated[float | None, typer.Option(min=0)] = None,
+    height: Annotated[int, typer.Option(help="Pixels of the video.")] = 480,
+    blendshape_matrix: Annotated[
+        Path | None, typer.Option(help="ARKit to FLAME, 51 x 103 (.npy), for json.")
+    ] = None,
+) -> None:
+    """Make motion for a recording, or for every recording in a folder."""
+    recordings = _recordings(audio)
+    from omniges.api import FORMATS, Omniges
+    from omniges.log import progress
+
+    kinds = tuple(kind.strip() for kind in formats.split(",") if kind.strip())
+    if not kinds or set(kinds) - set(FORMATS):
+        raise DataError(f"--formats: got {formats!r}, wanted some of {','.join(FORMATS)}.")
+    omniges = Omniges.load(model)
+    options: dict[str, Any] = {
+        "steps": steps,
+        "audio_guidance": audio_guidance,
+        "text_guidance": text_guidance,
+        "temperature": temperature,
+    }
+    failed = []
+    jobs = [(path, seed + take) for path in recordings for take in range(variants)]
+    for path, number in progress(jobs, "generate"):
+        try:
+            words = _transcript(transcript, path, audio.is_dir())
+            take = omniges.generate(path, transcript=words, speaker=speaker, seed=number, **options)
+            take.save(out / path.stem, kinds, height=height, blendshape_matrix=blendshape_matrix)
+        except OmnigesError as error:
+            if len(recordings) == 1:
+                raise
+            log.error("%s", error)
+            failed.append(path.name)
+    log.info(
+        "%s: %d recording(s), %d take(s) each; look: omniges view %s", out, len(recordings), variants, out
+    )
+    if failed:
+        raise DataError(f"{len(failed)} of {len(jobs)} takes failed: {', '.join(sorted(set(failed)))}.")
+
+
+def _recordings(audio: Path) -> list[Path]:
+    """The sound files meant, in order of name; two that would share an output folder are refused."""
+    if not audio.exists():
+        raise DataError(f"{audio}: no such file. Name a sound file, or a folder of them.")
+    if not audio.is_dir():
+        return [audio]
+    found = sorted(path for path in audio.iterdir() if path.suffix.lower() in SOUND)
+    if not found:
+        raise DataError(f"{audio}: a folder without sound files ({' '.join(SOUND)}).")
+    twice = sorted({path.stem for path in found if sum(p.stem == path.stem for p in found) > 1})
+    if twice:
+        raise DataError(
+            f"{audio}: several files are called {', '.join(twice)}; give them names of their own."
+        )
+    return found
+
+
+def _transcript(transcript: Path | None, audio: Path, batch: bool) -> Path | None:
+    if transcript is None or not batch:
+        return transcript
+    beside = transcript / f"{audio.stem}.TextGrid"
+    return beside if beside.is_file() else None
