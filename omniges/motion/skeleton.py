@@ -75,7 +75,7 @@ def forward_kinematics(rotation: Tensor, trans: Tensor, offsets: Tensor | None =
     Args:
         rotation: [..., 55, 3, 3], each joint's turn relative to its parent.
         trans: [..., 3] metres.
-        offsets: [55, 3] metres; None takes `REST_OFFSETS`.
+        offsets: [55, 3] or [..., 55, 3] metres; None takes `REST_OFFSETS`.
     Returns:
         [..., 55, 3] metres.
     """
@@ -86,10 +86,10 @@ def forward_kinematics(rotation: Tensor, trans: Tensor, offsets: Tensor | None =
         )
     bones = torch.as_tensor(REST_OFFSETS) if offsets is None else offsets
     bones = bones.to(rotation)
-    turns, positions = [rotation[..., 0, :, :]], [trans + bones[0]]
+    turns, positions = [rotation[..., 0, :, :]], [trans + bones[..., 0, :]]
     for joint in range(1, N_JOINTS):
         parent = PARENTS[joint]
-        positions.append(positions[parent] + turns[parent] @ bones[joint])
+        positions.append(positions[parent] + (turns[parent] @ bones[..., joint, :, None])[..., 0])
         turns.append(turns[parent] @ rotation[..., joint, :, :])
     return torch.stack(positions, dim=-2)
 
