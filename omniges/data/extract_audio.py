@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from omniges.audio.files import stream_wave
 from omniges.audio.spectrum import TOP_DB, log_mel_blocks
 from omniges.config import Params
-from omniges.data.clips import PlannedClip, planned
+from omniges.data.clips import PlannedClip, planned, planned
 from omniges.data.table import write_table, write_text_table
 from omniges.data.textgrids import read_words
 from omniges.errors import DataError, ShapeError
@@ -32,7 +32,16 @@ _Extract = Callable[[PlannedClip, Path], None]
 
 
 def mfcc(params: Params, W: Workspace, clips: Sequence[str]) -> list[ClipFault]:
-    """Write MFCC tables [T, n_mfcc] at motion rate."""
+    """Write MFCC tables [T, n_mfcc]; T counts the whole motion frames of the wave.
+
+    Args:
+        params: `mfcc` and `data` are read.
+        W: the raw tree is read, `W.feature("mfcc")` is written.
+        clips: ids.
+
+    Returns:
+        the clips that could not be done; the others' tables are written whatever happens to these.
+    """
     settings = params.mfcc
     n_fft, hop = round(settings.window_s * SAMPLE_RATE), round(settings.hop_s * SAMPLE_RATE)
 
@@ -56,7 +65,7 @@ def mfcc(params: Params, W: Workspace, clips: Sequence[str]) -> list[ClipFault]:
 
 
 def wavlm(params: Params, W: Workspace, clips: Sequence[str]) -> list[ClipFault]:
-    """Write WavLM tables [T, 768] at motion rate."""
+    """Write WavLM tables [T, 768]; arguments and result as in `mfcc`, with the section `wavlm`."""
     if not clips:
         return []
     from omniges.features.wavlm_encoder import load_wavlm
@@ -77,7 +86,7 @@ def wavlm(params: Params, W: Workspace, clips: Sequence[str]) -> list[ClipFault]
 
 
 def text(params: Params, W: Workspace, clips: Sequence[str]) -> list[ClipFault]:
-    """Write text tables: words with their times, and embeddings [n, 1024]."""
+    """Write words with their times and embeddings [n, 1024]; arguments and result as in `mfcc`."""
     if not clips:
         return []
     from omniges.features.text import load_text_encoder
@@ -96,10 +105,13 @@ def text(params: Params, W: Workspace, clips: Sequence[str]) -> list[ClipFault]:
 def _each(
     params: Params, W: Workspace, clips: Sequence[str], name: str, extract: _Extract
 ) -> list[ClipFault]:
+    """Run `extract` on every clip; a clip that can't be done becomes a fault."""
     sources = {clip.id: clip for clip in planned(params, W)}
     faults = []
     for clip in progress(clips, name):
         try:
+            if clip not in sources:
+                raise DataError(f"{clip}: not among the clips that the split file and data.* ask for.")
             extract(sources[clip], W.feature(name) / f"{clip}.parquet")
         except (DataError, ShapeError) as error:
             logger.warning("%s: %s: %s", name, clip, error)

@@ -127,35 +127,47 @@ def settled_folder(encoders: Path, kind: Literal["wavlm", "text"]) -> Path:
     return folder
 
 
-def fingerprint(folder: Path) -> str:
-    """One digest of the files in a folder that can define a network (configuration, vocabulary, weights)."""
-    weights = sorted(folder.glob("*.safetensors")) or sorted(folder.glob(_PICKLED))
+def defining_files(folder: Path) -> list[Path]:
+    """The files of a folder that define a network, sorted: configuration, vocabulary, weights."""
+    weights = list(folder.glob("*.safetensors")) or list(folder.glob(_PICKLED))
     others = [
         p for pattern in ("*.json", "*.txt", "*.model") for p in folder.glob(pattern) if p.name != RECORD
     ]
+    return sorted([*weights, *others])
+
+
+def fingerprint(folder: Path) -> str:
+    """One digest of the names and contents of `defining_files`."""
     digest = hashlib.sha256()
-    for path in sorted({*weights, *others}):
+    for path in defining_files(folder):
         digest.update(f"{path.name}\0{sha256_file(path)}\n".encode())
     return digest.hexdigest()
 
 
 @contextlib.contextmanager
 def loading(folder: Path, parameter: str) -> Iterator[None]:
-    """Turn the library's many ways to fail at loading into one error with a remedy; hide its progress bar."""
+    """Turn the library's many ways to fail at loading into one error with a remedy."""
+    try:
+        with quiet():
+            yield
+    except (OSError, ValueError, KeyError, RuntimeError, ImportError) as error:
+        reason = str(error).strip().splitlines()[0]
+        raise CheckpointError(
+            f"{folder}: can't be loaded ({type(error).__name__}: {reason}). Wanted a folder as save_pretrained "
+            f"writes it; set {parameter} in params.yaml, or fetch the model again."
+        ) from error
+
+
+@contextlib.contextmanager
+def quiet() -> Iterator[None]:
+    """Hide transformers' progress bars and its list of missing tensors, which callers check themselves."""
     from transformers.utils import logging as library
 
     shown, level = library.is_progress_bar_enabled(), library.get_verbosity()
     library.disable_progress_bar()
-    library.set_verbosity_error()  # missing tensors are checked by the caller
+    library.set_verbosity_error()
     try:
         yield
-    except (OSError, ValueError, KeyError, RuntimeError, ImportError) as error:
-        reason = str(error).strip().splitlines()[0]
-        raise CheckpointError(
-            f"{folder}: can't be loaded ({type(error).__name__}: {reason}). Wanted a folder as "
-            "save_pretrained writes it; "
-            f"set {parameter} in params.yaml, or fetch the model again."
-        ) from error
     finally:
         library.set_verbosity(level)
         if shown:

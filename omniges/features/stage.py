@@ -19,18 +19,44 @@ from omniges.workspace import Workspace
 logger = logging.getLogger(__name__)
 
 
+def wavlm_encoder(params: Params, W: Workspace) -> None:
+    """Write `W.encoders/wavlm`: a tiny network and its record, or the record of the model named.
+
+    Raises:
+        CheckpointError: the named model can't be had.
+    """
+    with atomic_folder(W.encoders / "wavlm") as folder:
+        if params.wavlm.model == TINY:
+            from omniges.features.tiny import build_wavlm
+
+            build_wavlm(folder, layers=params.encoders.wavlm_layers, seed=params.encoders.seed)
+            write_record(folder, _tiny_record(folder))
+        else:
+            write_record(folder, _record(params.wavlm.model, "wavlm"))
+    logger.info("WavLM: %s", read_record(W.encoders / "wavlm").label)
+
+
+def text_encoder(params: Params, W: Workspace) -> None:
+    """Write `W.encoders/text`; see `wavlm_encoder`."""
+    with atomic_folder(W.encoders / "text") as folder:
+        if params.text.model == TINY:
+            from omniges.features.tiny import build_text_encoder
+
+            build_text_encoder(folder, layers=params.encoders.text_layers, seed=params.encoders.seed)
+            write_record(folder, _tiny_record(folder))
+        else:
+            write_record(folder, _record(params.text.model, "text"))
+    logger.info("text encoder: %s", read_record(W.encoders / "text").label)
+
+
 def encoders(params: Params, W: Workspace) -> None:
-    """Write `W.encoders/{wavlm,text}`: tiny networks and their records, or records of the models named.
+    """Both encoders.
 
     Raises:
         CheckpointError: a named model can't be had.
     """
-    with atomic_folder(W.encoders / "wavlm") as folder:
-        write_record(folder, _wavlm(params, folder))
-    with atomic_folder(W.encoders / "text") as folder:
-        write_record(folder, _text(params, folder))
-    for name, label in encoder_labels(params, W).items():
-        logger.info("%s: %s", name, label)
+    wavlm_encoder(params, W)
+    text_encoder(params, W)
 
 
 def encoder_labels(params: Params, W: Workspace) -> dict[str, str]:
@@ -43,21 +69,7 @@ def encoder_labels(params: Params, W: Workspace) -> dict[str, str]:
     return {"mfcc": mfcc, **{kind: read_record(W.encoders / kind).label for kind in ("wavlm", "text")}}
 
 
-def _wavlm(params: Params, folder: Path) -> EncoderRecord:
-    if params.wavlm.model != TINY:
-        return _record(params.wavlm.model, "wavlm")
-    from omniges.features.tiny import build_wavlm
-
-    build_wavlm(folder, layers=params.encoders.wavlm_layers, seed=params.encoders.seed)
-    return EncoderRecord(model=TINY, source="tiny", revision=None, sha256=fingerprint(folder), untrained=True)
-
-
-def _text(params: Params, folder: Path) -> EncoderRecord:
-    if params.text.model != TINY:
-        return _record(params.text.model, "text")
-    from omniges.features.tiny import build_text_encoder
-
-    build_text_encoder(folder, layers=params.encoders.text_layers, seed=params.encoders.seed)
+def _tiny_record(folder: Path) -> EncoderRecord:
     return EncoderRecord(model=TINY, source="tiny", revision=None, sha256=fingerprint(folder), untrained=True)
 
 

@@ -7,7 +7,7 @@ features carry what random projections of sound and spelling carry, and no more;
 from pathlib import Path
 from typing import Any
 
-from omniges.features.source import UNTRAINED_KEY
+from omniges.features.source import UNTRAINED_KEY, quiet
 
 _CHARACTERS = "abcdefghijklmnopqrstuvwxyz0123456789'-.,!?&<>[]()/"
 _SPECIAL = ("[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]")
@@ -33,7 +33,8 @@ def build_wavlm(folder: Path, *, layers: int, seed: int) -> None:
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
         model = WavLMModel(config)
-    model.save_pretrained(folder)
+    with quiet():
+        model.save_pretrained(folder)
     Wav2Vec2FeatureExtractor(do_normalize=False, sampling_rate=16_000).save_pretrained(folder)
 
 
@@ -55,7 +56,8 @@ def build_text_encoder(folder: Path, *, layers: int, seed: int) -> None:
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
         model = BertModel(config, add_pooling_layer=False)
-    model.save_pretrained(folder)
+    with quiet():
+        model.save_pretrained(folder)
     tokenizer.save_pretrained(folder)
 
 
