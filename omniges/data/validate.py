@@ -6,17 +6,14 @@ converted without doubt (a sound file of another kind). Whatever else is wrong l
 
 from dataclasses import dataclass, field
 
-from omniges.audio.files import stream_wave
 from omniges.data.beat2 import read_motion
 from omniges.data.clips import PlannedClip
+from omniges.data.lengths import audio_seconds, common_frames, length_problem
 from omniges.data.textgrids import read_words
 from omniges.errors import DataError
-from omniges.motion.layout import FRAMES_PER_CODE
-from omniges.timing import SAMPLE_RATE, frames_in
+from omniges.timing import SAMPLE_RATE
 from omniges.types import ClipFault, Motion
 
-COMMON_RATES = (15, 24, 25, 30, 50, 60, 100, 120)
-"""Frame rates that a wrong `mocap_frame_rate` is compared with, to name the likely one."""
 LEFT_OUT, CONVERTED, IGNORED = "left out", "converted", "ignored"
 _FETCH = "Fetch the clip again, or add it to data.exclude in params.yaml."
 
@@ -59,16 +56,16 @@ def validate(clip: PlannedClip, fps: float, max_gap_s: float) -> Verdict:
     n_words = _words(clip, faults)
     if motion is None or audio_s is None or n_words is None:
         return _left_out(clip, faults)
+    problem = length_problem(motion, audio_s, fps, max_gap_s)
+    if problem:
+        return _left_out(clip, [*faults, _fault(clip, problem, _FETCH)])
     measured = Measured(
-        n_frames=frames_in(min(motion.duration_s, audio_s), fps),
+        n_frames=common_frames(motion, audio_s, fps),
         motion_s=motion.duration_s,
         audio_s=audio_s,
         motion_fps=motion.fps,
         n_words=n_words,
     )
-    problem = _length_problem(measured, motion.n_frames, max_gap_s)
-    if problem:
-        return _left_out(clip, [*faults, _fault(clip, problem, _FETCH)])
     return Verdict(clip=clip, measured=measured, faults=faults)
 
 
@@ -86,9 +83,9 @@ def _motion(clip: PlannedClip, faults: list[ClipFault]) -> Motion | None:
 
 
 def _audio(clip: PlannedClip, faults: list[ClipFault]) -> float | None:
-    """Seconds of sound, decoded to the end block by block."""
+    """Seconds of sound; a file of another kind than BEAT2's is taken, and named."""
     try:
-        samples = sum(len(block) for block in stream_wave(clip.wav))
+        seconds = audio_seconds(clip.wav)
     except DataError as error:
         faults.append(_fault(clip, f"audio: {error}", _FETCH))
         return None
@@ -97,7 +94,7 @@ def _audio(clip: PlannedClip, faults: list[ClipFault]) -> float | None:
         problem = f"audio: {clip.wav.name} is {foreign}, wanted a 16 kHz mono WAV"
         remedy = "None needed: it is decoded, averaged over channels and resampled on every reading."
         faults.append(ClipFault(clip=clip.id, problem=problem, remedy=remedy, action=CONVERTED))
-    return samples / SAMPLE_RATE
+    return seconds
 
 
 def _words(clip: PlannedClip, faults: list[ClipFault]) -> int | None:
@@ -119,29 +116,6 @@ def _foreign_sound(clip: PlannedClip) -> str | None:
     if info.format in ("WAV", "WAVEX") and info.samplerate == SAMPLE_RATE and info.channels == 1:
         return None
     return f"{info.format} of {info.samplerate} Hz with {info.channels} channel(s)"
-
-
-def _length_problem(measured: Measured, n_frames: int, max_gap_s: float) -> str | None:
-    gap_s = abs(measured.motion_s - measured.audio_s)
-    if gap_s > max_gap_s:
-        text = (
-            f"motion lasts {measured.motion_s:.2f} s ({n_frames} frames at {measured.motion_fps:g} fps), "
-            f"audio {measured.audio_s:.2f} s; allowed gap {max_gap_s:.2f} s (data.max_gap_s)"
-        )
-        likely = _likely_rate(n_frames, measured, max_gap_s)
-        return f"{text}; the length fits {likely} fps, so the recorded rate may be wrong" if likely else text
-    if measured.n_frames < FRAMES_PER_CODE:
-        return f"got {measured.n_frames} usable frames, wanted at least {FRAMES_PER_CODE}"
-    return None
-
-
-def _likely_rate(n_frames: int, measured: Measured, max_gap_s: float) -> int | None:
-    """A common frame rate under which the motion would last as long as the audio."""
-    gaps = {
-        rate: abs(n_frames / rate - measured.audio_s) for rate in COMMON_RATES if rate != measured.motion_fps
-    }
-    nearest = min(gaps, key=gaps.__getitem__)
-    return nearest if gaps[nearest] <= max_gap_s else None
 
 
 def _fault(clip: PlannedClip, problem: str, remedy: str) -> ClipFault:
