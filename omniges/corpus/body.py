@@ -3,7 +3,7 @@
 import numpy as np
 from numpy.typing import NDArray
 
-from omniges.corpus.arms import JOINT, pose_arm
+from omniges.corpus.arms import JOINT, RELAX, pose_arm
 from omniges.corpus.controls import INDEX, Floats, smooth, wander
 from omniges.corpus.face import blinks, expressions, pose_eyes, pose_jaw
 from omniges.corpus.speakers import Speaker, random_state
@@ -13,13 +13,13 @@ from omniges.motion.skeleton import REST_OFFSETS
 from omniges.types import Motion
 
 _POSTURE = {  # standard deviation of the hidden wandering, in the channel's unit
-    **{f"{side}_{axis}": 0.02 for side in ("right", "left") for axis in ("out", "up", "front")},
-    "head_pitch": 0.02,
-    "head_yaw": 0.03,
-    "head_roll": 0.02,
-    "torso_pitch": 0.02,
-    "torso_yaw": 0.02,
-    "torso_roll": 0.015,
+    **{f"{side}_{axis}": 0.03 for side in ("right", "left") for axis in ("out", "up", "front")},
+    "head_pitch": 0.05,
+    "head_yaw": 0.07,
+    "head_roll": 0.05,
+    "torso_pitch": 0.06,
+    "torso_yaw": 0.08,
+    "torso_roll": 0.06,
 }
 
 
@@ -34,13 +34,13 @@ def move(controls: Floats, speaker: Speaker, seed: int, draw: np.random.RandomSt
         fps: frames a second.
     """
     n_frames = len(controls)
-    controls = _with_posture(smooth(controls, 0.03, fps), draw, fps)
+    controls = _with_posture(controls, draw, fps)
     poses = np.zeros((n_frames, N_JOINTS, 3))
     stance = stand(draw, n_frames, fps)
     pose_legs(poses, stance)
-    _pose_trunk(poses, controls)
+    _pose_trunk(poses, controls, smooth(wander(draw, n_frames, fps, 1.5, 15), 0.15, fps))
     for side in ("left", "right"):
-        pose_arm(poses, controls, side, smooth(wander(draw, n_frames, fps, 1.0, 8), 0.08, fps))
+        pose_arm(poses, controls, side, smooth(wander(draw, n_frames, fps, 0.3, RELAX), 0.05, fps))
     pose_jaw(poses, controls)
     pose_eyes(poses, draw, fps)
     blink = blinks(draw, n_frames, fps)
@@ -63,13 +63,15 @@ def _with_posture(controls: Floats, draw: np.random.RandomState, fps: float) -> 
     return out
 
 
-def _pose_trunk(poses: Floats, controls: Floats) -> None:
+def _pose_trunk(poses: Floats, controls: Floats, relax: Floats) -> None:
     torso = controls[:, [INDEX["torso_pitch"], INDEX["torso_yaw"], INDEX["torso_roll"]]]
     head = controls[:, [INDEX["head_pitch"], INDEX["head_yaw"], INDEX["head_roll"]]]
-    for joint, share, lean in (("spine1", 0.4, 0.05), ("spine2", 0.4, 0.04), ("spine3", 0.2, 0.02)):
+    for joint, share, lean in (("spine1", 0.5, 0.05), ("spine2", 0.35, 0.04), ("spine3", 0.15, 0.02)):
         poses[:, JOINT[joint]] = share * torso + [lean, 0.0, 0.0]
     poses[:, JOINT["neck"]] = 0.45 * head + [0.06, 0.0, 0.0]
     poses[:, JOINT["head"]] = 0.55 * head - [0.04, 0.0, 0.0]
+    for i, joint in enumerate(("spine1", "spine2", "spine3", "neck", "head")):
+        poses[:, JOINT[joint]] += 0.015 * relax[:, 3 * i : 3 * i + 3]
 
 
 def _betas(seed: int, speaker: Speaker) -> NDArray[np.float32]:

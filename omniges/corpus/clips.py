@@ -104,18 +104,11 @@ def make_motion(params: CorpusParams, whole: Cast, part: Part, take: int = 0) ->
     return move(mix(own, unrelated, whole.mean, params.share), whole.speaker, params.seed, draw, FPS)
 
 
-def make_clips(params: CorpusParams) -> Iterator[Clip]:
-    """Every clip of the corpus, speaker by speaker."""
-    for number in range(1, params.speakers + 1):
-        whole = cast(params, number)
-        for part in whole.parts:
-            yield Clip(
-                id=part.id,
-                speaker=whole.speaker,
-                split=part.split,
-                talk=part.talk,
-                motion=make_motion(params, whole, part),
-            )
+def make_clips(params: CorpusParams, whole: Cast) -> Iterator[Clip]:
+    """Every clip of a speaker."""
+    for part in whole.parts:
+        motion = make_motion(params, whole, part)
+        yield Clip(id=part.id, speaker=whole.speaker, split=part.split, talk=part.talk, motion=motion)
 
 
 def _talk(

@@ -8,8 +8,8 @@ from omniges.corpus.speakers import random_state
 from omniges.motion.layout import N_EXPRESSIONS
 
 _BASIS_SEED = 20240
-_GAIN = (3.2, 3.0, 3.2, 2.6, 1.8, 3.0, 2.2, 2.0)  # length of each face channel's direction in coefficients
-_BLINK_GAIN = 2.0
+_GAIN = (11.0, 10.0, 11.0, 9.0, 6.0, 9.0, 6.0, 6.0)  # length of each face channel's direction in coefficients
+_BLINK_GAIN = 6.0
 _JAW_REST_RAD, _JAW_RAD = 0.012, 0.055
 
 

@@ -22,6 +22,7 @@ _BANDWIDTH_HZ = (70.0, 100.0, 160.0, 250.0)
 _FOURTH_HZ = 3500.0
 _LEVEL = 0.07  # RMS of the speech
 _FLOOR = 2e-4  # a room is never silent
+_UNIT = 3.0**0.5  # uniform noise between plus and minus this has unit variance
 
 Floats = NDArray[np.floating]
 
@@ -40,14 +41,14 @@ def synthesise(speech: Speech, speaker: Speaker, draw: np.random.RandomState) ->
     times_s = (np.arange(n // _HOP + 2) * _HOP) / SAMPLE_RATE
     voice, noise, noise_hz = _amplitudes(speech.phones, times_s)
     formants_hz = _formants(speech.phones, times_s) * speaker.tract
-    white = draw.standard_normal(n).astype(np.float32)
+    white = draw.uniform(-_UNIT, _UNIT, n).astype(np.float32)
     source = _saw(_pitch(speech.phones, times_s, speaker), n) + np.float32(speaker.breath) * white
     centres_hz = np.column_stack([formants_hz, np.full(len(times_s), _FOURTH_HZ * speaker.tract)])
     wave = _shape(source, voice, centres_hz, _BANDWIDTH_HZ) + _shape(
         white, 0.25 * noise, noise_hz[:, None], (1200.0,)
     )
     loudness = np.sqrt(np.mean(wave**2)) if speech.phones else 1.0
-    return np.clip(wave * (_LEVEL / loudness) + _FLOOR * draw.standard_normal(n), -1.0, 1.0)
+    return np.clip(wave * (_LEVEL / loudness) + _FLOOR * white[::-1], -1.0, 1.0)
 
 
 def _amplitudes(phones: tuple[SpokenPhone, ...], times_s: Floats) -> tuple[Floats, Floats, Floats]:
@@ -107,9 +108,12 @@ def _saw(pitch_hz: Floats, n: int) -> NDArray[np.float32]:
     """[N] a saw of changing pitch, its corner rounded to keep aliases low (polynomial band-limited step)."""
     step = np.interp(np.arange(n), np.arange(len(pitch_hz)) * _HOP, pitch_hz) / SAMPLE_RATE
     phase = np.cumsum(step) % 1.0
-    early, late = phase / step, (phase - 1.0) / step
-    corner = np.where(early < 1, 2 * early - early**2 - 1, np.where(late > -1, late**2 + 2 * late + 1, 0.0))
-    return (2.0 * phase - 1.0 - corner).astype(np.float32)
+    saw = 2.0 * phase - 1.0
+    after, before = np.flatnonzero(phase < step), np.flatnonzero(phase > 1.0 - step)
+    early, late = phase[after] / step[after], (phase[before] - 1.0) / step[before]
+    saw[after] -= 2 * early - early**2 - 1
+    saw[before] -= late**2 + 2 * late + 1
+    return saw.astype(np.float32)
 
 
 def _resonances(centre_hz: Floats, bandwidth_hz: tuple[float, ...]) -> NDArray[np.complex64]:

@@ -10,8 +10,7 @@ from numpy.typing import NDArray
 from scipy.spatial.transform import Rotation
 
 Floats = NDArray[np.floating]
-_SOFT = 0.93  # share of the full reach up to which targets are met exactly
-_LIMIT = 0.995  # share that is never passed
+_LIMIT = 0.998  # share of the full reach that is never passed
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -21,6 +20,7 @@ class Limb:
     upper: Floats  # [3] metres, root to middle joint at rest
     lower: Floats  # [3] metres, middle to end joint at rest
     hinge: Floats  # [3] unit axis of the middle joint; positive angles bend the limb
+    soft: float  # share of the full reach up to which targets are met exactly
 
     @property
     def reach_m(self) -> float:
@@ -35,15 +35,15 @@ class Bend:
     middle: Rotation  # [T], relative to the upper bone
 
 
-def soft_reach(target: Floats, reach_m: float) -> Floats:
+def soft_reach(limb: Limb, target: Floats) -> Floats:
     """Pull far targets inward smoothly, since a hard clamp makes the elbow jump.
 
     Args:
+        limb: gives the reach.
         target: [T, 3] metres from the limb's root.
-        reach_m: length of the straight limb.
     """
     distance = np.linalg.norm(target, axis=-1, keepdims=True)
-    soft, room = _SOFT * reach_m, (_LIMIT - _SOFT) * reach_m
+    soft, room = limb.soft * limb.reach_m, (_LIMIT - limb.soft) * limb.reach_m
     over = np.maximum(distance - soft, 0.0)
     pulled = np.where(distance > soft, soft + room * (1.0 - np.exp(-over / room)), distance)
     return np.asarray(target * (pulled / np.maximum(distance, 1e-9)))

@@ -3,20 +3,19 @@
 import hashlib
 import logging
 import os
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 from omniges.config import CorpusParams, Params
-from omniges.corpus.card import external_card, make_card, write_card
-from omniges.corpus.clips import Clip, make_clips, planned_clips
+from omniges.corpus.card import Notebook, external_card, write_card
+from omniges.corpus.clips import cast, make_clips, planned_clips
 from omniges.corpus.tree import SPLIT_FILE, clip_bytes, clip_files, split_bytes, write_bytes
 from omniges.errors import ConfigError, DataError
 from omniges.files import atomic_folder, read_json, sha256_file, write_json
 from omniges.log import progress
 from omniges.workspace import Workspace
 
-GENERATOR = 1
+GENERATOR = 2
 """Raised with every change that makes other bytes from the same parameters."""
 MANIFEST = ".corpus.json"
 """At the tree's root, since a pipeline may delete the card before it makes it anew."""
@@ -69,15 +68,16 @@ def _fill(root: Path, params: CorpusParams, only: set[str] | None, *, card_at: P
         if only is None or name in only:
             write_bytes(root / name, contents)
 
-    def made() -> Iterator[Clip]:
-        for clip in progress(make_clips(params), "speech and gestures", total=len(plan)):
+    notebook = Notebook(params, identity(params))
+    for number in progress(range(1, params.speakers + 1), "speakers that speak and gesture"):
+        whole = cast(params, number)
+        for clip in make_clips(params, whole):
+            notebook.add_clip(clip)
             for name, contents in clip_bytes(clip).items():
                 keep(name, contents)
-            yield clip
-
-    card = make_card(params, made(), identity(params))
+        notebook.add_speaker(whole)
     keep(SPLIT_FILE, split_bytes((clip, split) for clip, _, _, split in plan))
-    write_card(card_at, card)
+    write_card(card_at, notebook.card())
     return hashes
 
 

@@ -12,7 +12,7 @@ from omniges.corpus.limbs import Limb, bend, soft_reach
 from omniges.motion.skeleton import REST_OFFSETS
 
 _ANKLE_M = 0.075  # height of a planted ankle
-_PELVIS_M = 0.945
+_PELVIS_M = 0.95
 _STEP_S = 0.65
 _LIFT_M = 0.05
 
@@ -34,11 +34,11 @@ def stand(draw: np.random.RandomState, n_frames: int, fps: float) -> Stance:
     ankles, yaw, planted = _feet(draw, times_s)
     sway = smooth(wander(draw, n_frames, fps, 1.5, 6), 0.25, fps)
     middle = smooth(0.5 * (ankles["left"] + ankles["right"]), 0.35, fps)
-    pelvis = middle + np.array([0.02, 0.0, 0.015]) * sway[:, :3]
+    pelvis = middle + np.array([0.03, 0.0, 0.025]) * sway[:, :3]
     facing = smooth(0.5 * (yaw["left"] + yaw["right"]), 0.4, fps)
-    tilt = np.column_stack([-0.10 + 0.02 * sway[:, 3], facing + 0.05 * sway[:, 4], 0.015 * sway[:, 5]])
+    tilt = np.column_stack([-0.10 + 0.04 * sway[:, 3], facing + 0.08 * sway[:, 4], 0.03 * sway[:, 5]])
     turn = Rotation.from_euler("YXZ", tilt[:, [1, 0, 2]])
-    pelvis[:, 1] = _height(pelvis, turn, ankles, _PELVIS_M + 0.012 * sway[:, 1], fps)
+    pelvis[:, 1] = _height(pelvis, turn, ankles, _PELVIS_M + 0.02 * (sway[:, 1] - 0.7), fps)
     return Stance(pelvis=pelvis, turn=turn, ankles=ankles, yaw=yaw, planted=planted)
 
 
@@ -65,14 +65,14 @@ def _feet(
         lift[side] = lift[side] + _LIFT_M * (16 * u**2 * (1 - u) ** 2)
         stands[side] &= (u <= 0) | (u >= 1)
         spot[side] = goal
-        begin_s += _STEP_S + float(draw.uniform(0.1, 0.6) if first else draw.uniform(2.5, 7.5))
+        begin_s += _STEP_S + float(draw.uniform(0.1, 0.6) if first else draw.uniform(1.6, 5.0))
         side, first = ("right" if side == "left" else "left"), not first
     ankles = {s: np.column_stack([path[s][:, 0], _ANKLE_M + lift[s], path[s][:, 2]]) for s in base}
     return ankles, {s: path[s][:, 3] for s in base}, stands
 
 
 def _place(draw: np.random.RandomState) -> tuple[Floats, float]:
-    return np.array([draw.normal(0, 0.07), 0.0, draw.normal(0, 0.10)]), float(draw.normal(0, 0.08))
+    return np.array([draw.normal(0, 0.09), 0.0, draw.normal(0, 0.14)]), float(draw.normal(0, 0.08))
 
 
 def _height(
@@ -83,7 +83,7 @@ def _height(
     for side in ankles:
         hip = pelvis * [1, 0, 1] + turn.apply(REST_OFFSETS[JOINT[f"{side}_hip"]])
         flat = np.sum((hip - ankles[side])[:, [0, 2]] ** 2, axis=1)
-        reach = 0.93 * leg(side).reach_m
+        reach = 0.982 * leg(side).reach_m
         allowed = np.minimum(
             allowed, ankles[side][:, 1] - hip[:, 1] + np.sqrt(np.maximum(reach**2 - flat, 0.01))
         )
@@ -99,6 +99,7 @@ def leg(side: str) -> Limb:
         upper=REST_OFFSETS[JOINT[f"{side}_knee"]],
         lower=REST_OFFSETS[JOINT[f"{side}_ankle"]],
         hinge=np.array([1.0, 0.0, 0.0]),
+        soft=0.985,
     )
 
 
@@ -115,7 +116,7 @@ def pose_legs(poses: Floats, stance: Stance) -> None:
         hip = stance.pelvis + stance.turn.apply(REST_OFFSETS[JOINT[f"{side}_hip"]])
         foot = Rotation.from_rotvec(np.outer(stance.yaw[side], [0.0, 1.0, 0.0]))
         pole = foot.apply([0.1 * sign_of(side), 0.0, 1.0])
-        solved = bend(limb, soft_reach(stance.ankles[side] - hip, limb.reach_m), pole)
+        solved = bend(limb, soft_reach(limb, stance.ankles[side] - hip), pole)
         poses[:, JOINT[f"{side}_hip"]] = (stance.turn.inv() * solved.root).as_rotvec()
         poses[:, JOINT[f"{side}_knee"]] = solved.middle.as_rotvec()
         poses[:, JOINT[f"{side}_ankle"]] = ((solved.root * solved.middle).inv() * foot).as_rotvec()

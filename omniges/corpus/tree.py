@@ -9,7 +9,7 @@ import soundfile
 
 from omniges.corpus.accents import Talk
 from omniges.corpus.clips import Clip
-from omniges.corpus.plan import Stroke, strokes
+from omniges.corpus.strokes import Stroke, strokes
 from omniges.files import atomic_path
 from omniges.timing import SAMPLE_RATE
 from omniges.types import Motion, Word
