@@ -1,0 +1,206 @@
+"""Joins the parameters, dvc.yaml and the corpus into a plan, for the Snakefile and the commands."""
+
+import fcntl
+import os
+import shutil
+import sys
+from collections.abc import Iterable
+from pathlib import Path
+from typing import IO, Any
+
+from omniges.config import Params, load_params
+from omniges.data.clips import planned
+from omniges.errors import DataError, PipelineError
+from omniges.pipeline.graph import Graph, read_graph
+from omniges.pipeline.plan import Plan
+from omniges.pipeline.units import Clip
+from omniges.workspace import Workspace
+
+STATE = Path(".omniges")
+"""The pipeline's own records in a checkout: the store of results, digests, marks of running jobs."""
+RAW_KINDS = ("npz", "expression", "wav", "textgrid", "sem")
+OPTIONAL_KINDS = ("expression", "sem")
+LOOKING = (
+    "dryrun",
+    "touch",
+    "dag",
+    "rulegraph",
+    "filegraph",
+    "d3dag",
+    "summary",
+    "detailed_summary",
+    "lint",
+    "list_rules",
+    "list_target_rules",
+    "unlock",
+)
+"""Options of Snakemake under which nothing may be brought back."""
+
+
+def load_graph(params: Params) -> Graph:
+    return read_graph(Path("dvc.yaml"), params.model_dump())
+
+
+def make_plan(params: Params, *, forced: Iterable[str] = (), state: Path = STATE) -> Plan:
+    """Plan all units of the current directory's checkout.
+
+    Args:
+        params: the checked parameters.
+        forced: stages that shall run although they are fresh.
+        state: see `STATE`.
+    Raises:
+        DataError: `corpus.make` is false and `data.root` is no BEAT2 tree.
+    """
+    clips, fault = corpus_clips(params)
+    return Plan(
+        load_graph(params),
+        params.model_dump(),
+        clips,
+        root=Path(),
+        state=state,
+        raw_fault=fault,
+        makes_raw=params.corpus.make,
+        forced=frozenset(forced),
+    )
+
+
+def corpus_clips(params: Params) -> tuple[list[Clip] | None, str | None]:
+    """The corpus's clips, and what the tree lacks if the pipeline makes it itself."""
+    try:
+        found = planned(params, Workspace.of(params))
+    except DataError:
+        if not params.corpus.make:
+            raise
+        return None, f"{params.data.root} has yet to be made"
+    clips = [
+        Clip(id=clip.id, split=clip.split, files={kind: getattr(clip, kind) for kind in RAW_KINDS})
+        for clip in found
+    ]
+    lacking = (
+        str(path)
+        for clip in clips
+        for kind, path in clip.files.items()
+        if kind not in OPTIONAL_KINDS and path is not None and not path.is_file()
+    )
+    first = next(lacking, None) if params.corpus.make else None
+    return clips, f"{first} is missing" if first else None
+
+
+class SnakemakePlan:
+    """What the Snakefile asks: which jobs to run, and in which order.
+
+    Only units that need a job get one; everything else has been brought back, or is right already, before
+    Snakemake builds its graph. The marks below `.omniges/run` are this run's jobs; none outlives the next
+    start.
+    """
+
+    MARKS = STATE / "run"
+
+    def __init__(self, plan: Plan, params: Params, *, forced: frozenset[str]) -> None:
+        self.plan = plan
+        self.params = params
+        self._forced = forced
+        self._jobs = {unit.name: unit for unit in plan.to_run()}
+
+    @classmethod
+    def start(cls, *, main: bool, dry: bool, forced: Iterable[str] = ()) -> "SnakemakePlan":
+        """Plan, and in Snakemake's main process also restore; `main` is false in processes that Snakemake
+        starts.
+
+        Raises:
+            PipelineError: another run is at work in this checkout.
+        """
+        params = load_params()
+        graph = load_graph(params)
+        wanted = frozenset(_stage_names(graph, forced))
+        if main and not dry:
+            _take_lock()
+            shutil.rmtree(cls.MARKS, ignore_errors=True)
+        plan = make_plan(params, forced=wanted)
+        if main and not dry:
+            for unit in plan.units.values():
+                if plan.state(unit)[0] == "restorable":
+                    plan.restore(unit)
+            plan.hashes.merge()
+        return cls(plan, params, forced=wanted)
+
+    @classmethod
+    def of_workflow(cls, workflow: Any) -> "SnakemakePlan":
+        """Plan as Snakemake was asked to: for looking only or for doing, with forced rules (`-R`, `-f`,
+        `-F`) or not.
+        """
+        main = bool(workflow.is_main_process)
+        asked = _asked() if main else None
+        if asked is None:
+            return cls.start(main=False, dry=False)
+        forced = set(asked.forcerun or ())
+        if asked.force or asked.forceall:
+            forced |= set(asked.targets or {"all"})
+        if asked.forceall:
+            graph = load_graph(load_params())
+            forced |= {name for each in _stage_names(graph, forced) for name in graph.closure(each)}
+        return cls.start(main=main, dry=any(getattr(asked, name) for name in LOOKING), forced=forced)
+
+    @property
+    def stages(self) -> list[str]:
+        return list(self.plan.graph.stages)
+
+    def mark(self, stage: str) -> str:
+        """Output pattern of a stage's jobs."""
+        kind = self.plan.graph[stage].unit
+        return str(self.MARKS / (stage if kind == "one" else f"{stage}-{{label}}"))
+
+    def jobs(self, stage: str | None = None) -> list[str]:
+        """Marks of all jobs for a stage and what comes before it; of the whole graph by default."""
+        names = set(self.plan.graph.closure(stage)) if stage else set(self.plan.graph.stages)
+        return [str(self.MARKS / unit.name) for unit in self._jobs.values() if unit.stage.name in names]
+
+    def before(self, stage: str) -> list[str]:
+        """Marks that a stage's jobs wait for."""
+        feeding = {up.name for up in self.plan.graph.upstream(stage)}
+        return [str(self.MARKS / unit.name) for unit in self._jobs.values() if unit.stage.name in feeding]
+
+    def command(self, stage: str) -> str:
+        """Shell command of a stage's jobs. Its braces are Snakemake's: wildcards, threads, log and output."""
+        option = {"one": "", "clip": " --shard {wildcards.label}", "part": " --part {wildcards.label}"}
+        force = " --force" if stage in self._forced else ""
+        call = f"{sys.executable} -m omniges stage {stage}{option[self.plan.graph[stage].unit]}{force}"
+        return f"OMP_NUM_THREADS={{threads}} {call} 2>&1 | tee {{log}} && touch {{output}}"
+
+
+def _asked() -> Any:
+    """Snakemake's own reading of its command line, before the workflow object has it."""
+    from snakemake.cli import parse_args
+
+    if Path(sys.argv[0]).name != "snakemake" and "snakemake" not in sys.argv[0]:
+        return None
+    return parse_args(sys.argv[1:])[1]
+
+
+def _stage_names(graph: Graph, forced: Iterable[str]) -> list[str]:
+    """Rules are named like their stages; `all` forces everything."""
+    names = set(forced)
+    return list(graph.stages) if "all" in names else [name for name in graph.stages if name in names]
+
+
+_lock: list[IO[str]] = []  # open as long as the process lives
+
+
+def _take_lock() -> None:
+    STATE.mkdir(exist_ok=True)
+    stream = (STATE / "lock").open("a+", encoding="utf-8")
+    try:
+        fcntl.flock(stream, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except OSError as error:
+        stream.seek(0)
+        raise PipelineError(
+            f"another run (process {stream.read().strip()}) is at work here. "
+            "Wait for it, or end it, then start again."
+        ) from error
+    stream.truncate(0)
+    stream.write(str(os.getpid()))
+    stream.flush()
+    _lock.append(stream)
+    # Whoever held Snakemake's own locks is gone, or the lock above would not be ours.
+    for leftover in ("locks", "incomplete"):
+        shutil.rmtree(Path(".snakemake") / leftover, ignore_errors=True)

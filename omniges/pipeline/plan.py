@@ -1,0 +1,234 @@
+"""What should exist, what does, and what has to run: decided by content, never by file times.
+
+Each item has two keys. The first is known before anything runs: it is made of code, parameters, raw files
+and the keys of what comes before. The second is made of the bytes that what comes before consists of; it
+spares a rerun where an input was made anew with the same bytes, and notices where the same recipe gave
+other bytes.
+"""
+
+from collections.abc import Mapping, Sequence
+from functools import cached_property
+from pathlib import Path
+from typing import Any, Literal
+
+from omniges.pipeline.graph import Graph
+from omniges.pipeline.hashes import Hashes, digest
+from omniges.pipeline.keys import canonical
+from omniges.pipeline.manifest import Entry, Manifest, damage, read_manifest, write_manifest
+from omniges.pipeline.store import Store
+from omniges.pipeline.units import Clip, Item, Unit, UnitBuilder
+
+State = Literal["fresh", "restorable", "stale", "unknown"]
+
+
+class Plan:
+    """Keys and states of all units; see `UnitBuilder` for the arguments.
+
+    Args:
+        graph: dvc.yaml.
+        params: the parameters as nested mappings.
+        clips: the corpus's clips, or None while it has yet to be made.
+        root: the repository's root; all paths are relative to it, and so is the working directory.
+        state: folder of the pipeline's own records (store, hashes).
+        raw_fault: what the raw tree lacks, if the pipeline makes that tree itself; None where it is whole.
+        makes_raw: whether the pipeline makes the raw tree.
+        forced: stages that shall run although they are fresh.
+    """
+
+    def __init__(
+        self,
+        graph: Graph,
+        params: Mapping[str, Any],
+        clips: Sequence[Clip] | None,
+        *,
+        root: Path,
+        state: Path,
+        raw_fault: str | None = None,
+        makes_raw: bool = False,
+        forced: frozenset[str] = frozenset(),
+    ) -> None:
+        self.graph = graph
+        self._raw_fault = raw_fault
+        self._forced = forced
+        self.hashes = Hashes(state / "hashes")
+        self.store = Store(state / "store", root, self.hashes)
+        self._states: dict[str, tuple[State, str]] = {}
+        self._entries: dict[str, dict[str, Entry]] = {}
+        self._contents: dict[str, dict[str, str] | None] = {}
+        self._builder = UnitBuilder(graph, params, clips, root=root, hashes=self.hashes)
+        if makes_raw and any(unit.stage.raw for unit in self.to_run()):
+            # The tree that is there is not the one that will be: only the jobs themselves can know their
+            # keys.
+            self._builder = UnitBuilder(graph, params, None, root=root, hashes=self.hashes)
+            del self.units
+            self._states, self._entries, self._contents = {}, {}, {}
+
+    @cached_property
+    def units(self) -> dict[str, Unit]:
+        """All units by name, producers first."""
+        return self._builder.build()
+
+    def of_stage(self, stage: str) -> list[Unit]:
+        name = self.graph[stage].name
+        return [unit for unit in self.units.values() if unit.stage.name == name]
+
+    def state(self, unit: Unit) -> tuple[State, str]:
+        """The unit's state, and why it is so (empty for fresh)."""
+        if unit.name not in self._states:
+            self._states[unit.name] = self._examine(unit)
+        return self._states[unit.name]
+
+    def to_run(self, stage: str | None = None) -> list[Unit]:
+        """Units that need a job: of a stage and all before it, or of the whole graph."""
+        names = set(self.graph.closure(stage)) if stage else set(self.graph.stages)
+        units = [unit for unit in self.units.values() if unit.stage.name in names]
+        return [unit for unit in units if self.state(unit)[0] in ("stale", "unknown")]
+
+    def waits_for(self, unit: Unit) -> list[Unit]:
+        """Units with a job whose outputs this unit reads."""
+        feeding = {up.name for up in self.graph.upstream(unit.stage.name)}
+        return [other for other in self.to_run() if other.stage.name in feeding]
+
+    def resolve(self, unit: Unit, item: Item) -> Entry | None:
+        """An existing, undamaged result for an item, made from the same bytes: in place, or in the store."""
+        content = self.content_key(unit, item)
+        placed = self.entries(unit).get(item.name)
+        if (
+            placed
+            and content in (None, placed.content)
+            and not damage(unit.stage.folder, placed, self.hashes)
+        ):
+            return placed
+        for key in filter(None, (item.key, content)):
+            found = self.store.find(key)
+            if found and content in (None, found.content):
+                return Entry(item.key, found.content, found.files, item.inputs, found.fault)
+        return None
+
+    def entries(self, unit: Unit) -> dict[str, Entry]:
+        """Results with the wanted key, by item: sealed in place (even if damaged since), or kept in the
+        store.
+        """
+        if unit.name not in self._entries:
+            sealed = read_manifest(unit.manifest)
+            found = {}
+            for item in unit.items or ():
+                entry = sealed.items.get(item.name) if sealed else None
+                if entry is None or entry.key != item.key:
+                    entry = self.store.find(item.key)
+                if entry is not None:
+                    found[item.name] = entry
+            self._entries[unit.name] = found
+        return self._entries[unit.name]
+
+    def content_key(self, unit: Unit, item: Item) -> str | None:
+        """The item's key by the bytes of what comes before it; None while some of that does not exist."""
+        contents: dict[str, dict[str, str]] = {}
+        for name in self._builder.feeding(unit.stage):
+            content = self._content(name)
+            if content is None:
+                return None
+            contents[name] = content
+        return unit.key_of(item.name, self._builder.inputs(unit.stage, item.name, contents))
+
+    def _content(self, stage: str) -> dict[str, str] | None:
+        if stage not in self._contents:
+            found: dict[str, str] = {}
+            units = self.of_stage(stage)
+            for unit in units:
+                found.update({n: digest(canonical(e.files)) for n, e in self.entries(unit).items()})
+            whole = all(u.items is not None and len(self.entries(u)) == len(u.items) for u in units)
+            self._contents[stage] = found if whole else None
+        return self._contents[stage]
+
+    def restore(self, unit: Unit) -> None:
+        """Bring a restorable unit back and seal it."""
+        entries = {item.name: self.resolve(unit, item) for item in unit.items or ()}
+        whole = {name: entry for name, entry in entries.items() if entry is not None}
+        for entry in whole.values():
+            self.store.place(unit.stage.folder, entry)
+        self.seal(unit, whole)
+
+    def seal(self, unit: Unit, entries: dict[str, Entry]) -> None:
+        """Drop what an earlier manifest listed and this one does not, then write the manifest as the last
+        act.
+        """
+        before = read_manifest(unit.manifest)
+        kept = {name for entry in entries.values() for name in entry.files}
+        for entry in before.items.values() if before else ():
+            for name in entry.files.keys() - kept:
+                (unit.stage.folder / name).unlink(missing_ok=True)
+        for out in unit.stage.outs:
+            if not Path(out).suffix:
+                Path(out).mkdir(
+                    parents=True, exist_ok=True
+                )  # DVC asks for it, even if there is nothing inside
+        write_manifest(unit.manifest, Manifest(unit.name, unit.key, unit.code, unit.params, entries))
+        self._states[unit.name] = ("fresh", "")
+        self._entries.pop(unit.name, None)
+        self._contents.pop(unit.stage.name, None)
+
+    def _examine(self, unit: Unit) -> tuple[State, str]:
+        if unit.items is None:
+            return "unknown", "depends on a corpus that has yet to be made"
+        if self._forced.intersection(self.graph.closure(unit.stage.name)):
+            return "stale", "forced"
+        if unit.stage.raw and self._raw_fault:
+            return "stale", self._raw_fault
+        why = self._difference(unit)
+        if why is None:
+            return "fresh", ""
+        if all(self.resolve(unit, item) for item in unit.items):
+            return "restorable", why
+        return "stale", why
+
+    def _difference(self, unit: Unit) -> str | None:
+        sealed = read_manifest(unit.manifest)
+        if sealed is None:
+            return "never made" if not unit.stage.folder.exists() else "no manifest: never finished"
+        if sealed.key != unit.key:
+            return explain(unit, sealed)
+        for item in unit.items or ():
+            entry = sealed.items[item.name]
+            broken = damage(unit.stage.folder, entry, self.hashes)
+            if broken:
+                return broken
+            if self.content_key(unit, item) not in (None, entry.content):
+                return f"{item.name}: its inputs were made anew, with other bytes"
+        return None
+
+
+def explain(unit: Unit, sealed: Manifest) -> str:
+    """Why a sealed unit's key is not the wanted one: modules, parameters, inputs; a few by name."""
+    reasons = []
+    modules = sorted(
+        m for m in unit.code.keys() | sealed.code.keys() if unit.code.get(m) != sealed.code.get(m)
+    )
+    if modules:
+        reasons.append(f"code changed: {_few(modules)}")
+    changed = [
+        f"{name}: {sealed.params.get(name)!r} → {unit.params.get(name)!r}"
+        for name in sorted(unit.params.keys() | sealed.params.keys())
+        if canonical(unit.params.get(name)) != canonical(sealed.params.get(name))
+    ]
+    if changed:
+        reasons.append(f"params changed: {_few(changed)}")
+    reasons += _changed_inputs(unit, sealed)
+    return "; ".join(reasons) or "a file that params name changed"
+
+
+def _changed_inputs(unit: Unit, sealed: Manifest) -> list[str]:
+    wanted = {item.name: item.inputs for item in unit.items or ()}
+    new = sorted(wanted.keys() - sealed.items.keys())
+    gone = sorted(sealed.items.keys() - wanted.keys())
+    names = set()
+    for name in wanted.keys() & sealed.items.keys():
+        before, now = sealed.items[name].inputs, wanted[name]
+        names |= {each for each in before.keys() | now.keys() if before.get(each) != now.get(each)}
+    rows = {"inputs changed": sorted(names), "new": new, "gone": gone}
+    return [f"{title}: {_few(listed)}" for title, listed in rows.items() if listed]
+
+
+def _few(names: Sequence[str], most: int = 4) -> str:
+    rest = f" and {len(names) - most} more" if len(names) > most else ""
+    return ", ".join(names[:most]) + rest

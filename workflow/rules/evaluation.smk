@@ -1,0 +1,61 @@
+# What to compare with, what to measure by, and the report.
+
+
+rule make_baselines:
+    input:
+        ancient(plan.before("baselines")),
+    output:
+        plan.mark("baselines"),
+    log:
+        "reports/logs/baselines.log",
+    threads: 1
+    resources:
+        mem_mb=8000,
+        runtime=240,
+    shell:
+        plan.command("baselines")
+
+
+rule train_embedder:
+    input:
+        ancient(plan.before("embedder")),
+    output:
+        plan.mark("embedder"),
+    log:
+        "reports/logs/embedder.log",
+    threads: 1
+    resources:
+        mem_mb=8000,
+        runtime=720,
+    shell:
+        plan.command("embedder")
+
+
+rule train_scorer:
+    input:
+        ancient(plan.before("scorer")),
+    output:
+        plan.mark("scorer"),
+    log:
+        "reports/logs/scorer.log",
+    threads: 1
+    resources:
+        mem_mb=8000,
+        runtime=720,
+    shell:
+        plan.command("scorer")
+
+
+rule write_report:
+    input:
+        ancient(plan.before("evaluate")),
+    output:
+        plan.mark("evaluate"),
+    log:
+        "reports/logs/evaluate.log",
+    threads: workflow.cores or 4
+    resources:
+        mem_mb=16000,
+        runtime=720,
+    shell:
+        plan.command("evaluate")
