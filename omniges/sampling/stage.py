@@ -1,6 +1,4 @@
-"""The stage `generate`: gesture for every test clip and every seed, with its own speech and with somebody's
-wrong speech.
-"""
+"""The stage `generate`: gesture for every test clip and seed, with its own speech and with wrong speech."""
 
 import logging
 from dataclasses import asdict
@@ -25,6 +23,7 @@ from omniges.sampling.generate import Generated, generate_clips
 from omniges.sampling.speech import Speech
 from omniges.sampling.swap import Swap, swapped, swaps_of
 from omniges.tokenizers.gesture_tokenizer import GestureTokenizer
+from omniges.types import Split
 from omniges.workspace import Workspace
 
 logger = logging.getLogger(__name__)
@@ -34,8 +33,7 @@ def run(params: Params, workspace: Workspace) -> None:
     """Generate all variants of the test split as BEAT2 files, and write down how.
 
     `model-seedS` hears each clip's own speech. `wrong-audio-seedS` has the same noise and speaker, but
-    another test clip's
-    audio and words.
+    another test clip's audio and words.
     """
     device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
     model = load_model(workspace.a2g).to(device)
@@ -69,38 +67,31 @@ def notes(params: Params, workspace: Workspace, swaps: list[Swap]) -> dict[str, 
     }
 
 
-def read_speeches(workspace: Workspace, model: A2G, split: str) -> list[Speech]:
+def read_speeches(workspace: Workspace, model: A2G, split: Split) -> list[Speech]:
     """Features of every clip of a split, from the pack.
 
     Raises:
         DataError: the split is empty.
     """
     pack = Pack(workspace.pack)
-    clips = [clip for clip, entry in pack.index.clips.items() if entry.split == split]
+    clips = pack.index.clips_of(split)
     if not clips:
         raise DataError(
             f"{workspace.pack}: the {split} split has no clip, nothing to generate. See the ingest report."
         )
-    return [speech_of(pack.clip(clip), pack.index.speakers, model) for clip in clips]
+    return [speech_of(pack.clip(clip), model) for clip in clips]
 
 
-def speech_of(clip: PackedClip, speakers: tuple[int, ...], model: A2G) -> Speech:
-    """One clip's features.
-
-    Args:
-        clip: from the pack.
-        speakers: the pack's speaker numbers; one that the model never met becomes nobody in particular.
-        model: knows its own speakers.
-    """
-    known, speaker = model.config.data.speakers, speakers[clip.speaker]
-    spans = [(word.start_s, word.end_s) for word in clip.words]
+def speech_of(clip: PackedClip, model: A2G) -> Speech:
+    """One clip's features; a speaker that the model never met becomes nobody in particular."""
+    known = model.config.data.speakers
     return Speech(
         clip=clip.id,
         wavlm=torch.from_numpy(clip.wavlm),
         mfcc=torch.from_numpy(clip.mfcc),
         text=torch.from_numpy(clip.text),
-        text_span_s=torch.tensor(spans, dtype=torch.float64).reshape(-1, 2),
-        speaker=known.index(speaker) if speaker in known else UNKNOWN_SPEAKER,
+        text_span_s=torch.from_numpy(clip.text_span_s),
+        speaker=known.index(clip.speaker) if clip.speaker in known else UNKNOWN_SPEAKER,
     )
 
 

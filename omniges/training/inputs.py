@@ -52,7 +52,7 @@ def load_inputs(params: Params, workspace: Workspace) -> Inputs:
     sizes = DataSizes(
         wavlm_width=len(statistics["wavlm_mean"]),
         mfcc_width=len(statistics["mfcc_mean"]),
-        text_width=index.widths["text"],
+        text_width=index.text_width,
         parts=parts,
         quantizers=quantizers,
         codes=codes,
@@ -78,7 +78,7 @@ def latent_std(pack: Pack, codebooks: Tensor) -> Tensor:
     """[P] deviation of the summed code vectors over the train split's tokens, pooled over channels."""
     parts, quantizers = torch.arange(codebooks.shape[0])[:, None], torch.arange(codebooks.shape[1])[None]
     count, total, square = 0, torch.zeros(1).double(), torch.zeros(1).double()
-    for clip in (clip for clip, entry in pack.index.clips.items() if entry.split == "train"):
+    for clip in pack.index.clips_of("train"):
         codes = torch.from_numpy(pack.clip(clip).codes)
         latent = codebooks[parts, quantizers, codes].sum(2).double()
         count += len(latent)

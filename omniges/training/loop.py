@@ -7,7 +7,7 @@ import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, cast
+from typing import cast
 
 import torch
 from accelerate import Accelerator
@@ -15,6 +15,7 @@ from torch import Tensor, nn
 from torch.utils.data import DataLoader, Dataset
 
 from omniges.config import TrainParams
+from omniges.data.windows import Batch
 from omniges.errors import TrainingError
 from omniges.log import progress as progress_bar
 from omniges.model.a2g import A2G
@@ -27,9 +28,6 @@ from omniges.training.schedule import learning_rate, total_steps
 from omniges.training.state import Progress, as_metrics
 from omniges.training.step import draws_shape, training_losses
 
-if TYPE_CHECKING:
-    from omniges.data.windows import Batch
-
 logger = logging.getLogger(__name__)
 Log = Callable[[dict[str, float], int], None]
 
@@ -40,7 +38,7 @@ class Data:
 
     train: Dataset
     val: Dataset
-    collate: Callable[[list], "Batch"]
+    collate: Callable[[list], Batch]
 
 
 class Trainer:
@@ -128,7 +126,7 @@ class Trainer:
                 self.save()
         return self.best
 
-    def step(self, step: int, passes: "Iterator[Batch]") -> dict[str, float]:
+    def step(self, step: int, passes: Iterator[Batch]) -> dict[str, float]:
         """One optimizer step: accumulated passes, clipping, update, average."""
         self.wrapped.train()
         rate = learning_rate(step, self.train, self.total_steps)
@@ -169,7 +167,7 @@ class Trainer:
         """Write the state to disk."""
         state.save(self.folder, self.accelerator, self.ema, self.best, self.progress)
 
-    def _one_pass(self, step: int, micro: int, batch: "Batch") -> tuple[Losses, Tensor]:
+    def _one_pass(self, step: int, micro: int, batch: Batch) -> tuple[Losses, Tensor]:
         places = self.order.places(micro)
         # Dropout inside the model follows the step too, so that a resumed run repeats it.
         torch.manual_seed(seed_of(self.train.seed, "model", step, micro, self.accelerator.process_index))
@@ -225,7 +223,7 @@ class Trainer:
                 sums[name] = sums.get(name, 0) + value * len(part) / count
         return sums
 
-    def passes(self, first_step: int) -> "Iterator[Batch]":
+    def passes(self, first_step: int) -> Iterator[Batch]:
         loader = DataLoader(
             self.data.train,
             batch_sampler=cast(

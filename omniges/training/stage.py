@@ -1,13 +1,13 @@
 """The stage `train`: from the pack to a checkpoint of the audio-to-gesture model.
 
 One process: `omniges stage train`. Several: `torchrun --nproc_per_node 8 -m omniges stage train`, or
-`accelerate launch` with a
-file of workflow/launch.
+`accelerate launch` with a file of workflow/launch.
 """
 
 import hashlib
 import json
 import logging
+import shutil
 from pathlib import Path
 from typing import Any
 
@@ -55,11 +55,17 @@ def run(params: Params, workspace: Workspace, *, dry_run: bool = False) -> None:
     if dry_run:
         _dry_run(trainer)
         return
-    trainer.resume()
-    best = _tracked(trainer, params, workspace)
-    if accelerator.is_main_process:
-        save(workspace.a2g, best, inputs, provenance, trainer.progress)
+    resumed = trainer.resume()
+    if not accelerator.is_main_process:
+        trainer.run()
+    else:
+        with _tracked(params, workspace, resumed=resumed) as run:
+            trainer.log = run.log_metrics
+            save(workspace.a2g, trainer.run(), inputs, provenance, trainer.progress)
+            run.save_id(workspace.a2g)
+            run.set_tags({"checkpoint": checkpoint.digest(workspace.a2g), "data": provenance["pack"]})
         state.remove(trainer.folder)
+        shutil.rmtree(tracker_folder(workspace), ignore_errors=True)
     accelerator.wait_for_everyone()
     accelerator.end_training()
 
@@ -78,10 +84,13 @@ def make_accelerator(params: Params) -> Accelerator:
 
 
 def state_folder(workspace: Workspace) -> Path:
-    """Where a run under way keeps its state: beside the checkpoint, since the pipeline clears the
-    checkpoint's folder.
-    """
+    """Where a run under way keeps its state: beside the checkpoint, whose folder the pipeline clears."""
     return workspace.a2g.with_name(f".{workspace.a2g.name}-training")
+
+
+def tracker_folder(workspace: Workspace) -> Path:
+    """Where a run under way keeps its tracker's id."""
+    return workspace.a2g.with_name(f".{workspace.a2g.name}-run")
 
 
 def provenance_of(params: Params, workspace: Workspace) -> dict[str, Any]:
@@ -115,7 +124,7 @@ def describe(model: A2G, inputs: Inputs, accelerator: Accelerator) -> None:
 def save(
     folder: Path, best: dict[str, Tensor], inputs: Inputs, provenance: dict[str, Any], progress: Progress
 ) -> None:
-    """Write the checkpoint, the run's id and the loss curve."""
+    """Write the checkpoint and the loss curve."""
     checkpoint.save(
         folder,
         tensors=best,
@@ -123,27 +132,17 @@ def save(
         statistics={**inputs.statistics, "latent_std": inputs.latent_std},
         provenance={**provenance, "best_step": progress.best_step, "best_val_loss": progress.best_loss},
     )
-    write_json(folder / "run.json", {"run": progress.tracker_run})
     write_json(folder / "curve.json", progress.curve)
     logger.info("best val loss %.4f at step %d: %s", progress.best_loss, progress.best_step, folder)
 
 
-def _tracked(trainer: Trainer, params: Params, workspace: Workspace) -> dict[str, Tensor]:
-    """Train under the trackers; only the main process talks to them."""
-    if not trainer.accelerator.is_main_process:
-        return trainer.run()
-    run_file = trainer.folder.with_suffix(".run.json")
-    resuming = trainer.progress.tracker_run is not None
-    run = tracking.start_run(params, workspace, "train", resume_from=run_file if resuming else None)
-    trainer.progress.tracker_run = run.id
-    write_json(run_file, {"run": run.id})
-    trainer.log = run.log_metrics
-    try:
-        best = trainer.run()
-    finally:
-        run.finish()
-    run_file.unlink()
-    return best
+def _tracked(params: Params, workspace: Workspace, *, resumed: bool) -> tracking.Run:
+    """The tracker's run; a resumed training goes on in the run that it began in."""
+    folder = tracker_folder(workspace)
+    run = tracking.start_run(params, workspace, "train", resume_from=folder if resumed else None)
+    run.save_id(folder)
+    run.log_params(params.model_dump())
+    return run
 
 
 def _dry_run(trainer: Trainer) -> None:

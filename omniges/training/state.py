@@ -28,7 +28,6 @@ class Progress:
     best_loss: float | None = None  # on val, of the averaged weights
     best_step: int = 0
     curve: list[dict[str, float]] = field(default_factory=list)  # what was logged, one entry a logged step
-    tracker_run: str | None = None
 
 
 def save(

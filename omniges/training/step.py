@@ -4,13 +4,10 @@ loaded.
 Shapes: B batch, T frames, N tokens, X channels of a token.
 """
 
-from typing import TYPE_CHECKING
-
 import torch
 from torch import nn
 
-if TYPE_CHECKING:
-    from omniges.data.windows import Batch
+from omniges.data.windows import Batch
 from omniges.model.a2g import A2G, TOKEN_WIDTH, UNKNOWN_SPEAKER, Heard
 from omniges.model.losses import Losses, Target, losses
 from omniges.motion.layout import FRAMES_PER_CODE
@@ -18,7 +15,7 @@ from omniges.sampling.flow import interpolate
 from omniges.training.draws import Draws
 
 
-def training_losses(wrapped: nn.Module, model: A2G, batch: "Batch", draws: Draws) -> Losses:
+def training_losses(wrapped: nn.Module, model: A2G, batch: Batch, draws: Draws) -> Losses:
     """Losses of one batch.
 
     Args:
@@ -39,26 +36,17 @@ def training_losses(wrapped: nn.Module, model: A2G, batch: "Batch", draws: Draws
     return losses(prediction, target, model.code_head)
 
 
-def heard_in(batch: "Batch", draws: Draws) -> Heard:
+def heard_in(batch: Batch, draws: Draws) -> Heard:
     """The batch as the model hears it, with text and speaker withheld where the draws say so."""
-    text, mask, span = batch.text, batch.text_mask & draws.keep_text[:, None], batch.text_span_s
-    if text.shape[1] == 0:
-        # One masked word keeps the text stream's parameters in every process's graph; DDP would wait for
-        # them.
-        text, mask, span = (_one_more(value) for value in (text, mask, span))
     return Heard(
         wavlm=batch.wavlm,
         mfcc=batch.mfcc,
         frames=torch.ones(batch.mfcc.shape[:2], dtype=torch.bool, device=batch.mfcc.device),
-        text=text,
-        text_mask=mask,
-        text_span_s=span,
+        text=batch.text,
+        text_mask=batch.text_mask & draws.keep_text[:, None],
+        text_span_s=batch.text_span_s,
         speaker=torch.where(draws.keep_speaker, batch.speaker, UNKNOWN_SPEAKER),
     )
-
-
-def _one_more(x: torch.Tensor) -> torch.Tensor:
-    return x.new_zeros(x.shape[0], 1, *x.shape[2:])
 
 
 def draws_shape(window_frames: int) -> tuple[int, int]:

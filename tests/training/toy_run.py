@@ -1,0 +1,43 @@
+"""A toy training run in a process of its own: `python toy_run.py FOLDER BATCH [steps|gradients|forever]`."""
+
+import json
+import sys
+from pathlib import Path
+
+sys.path.insert(0, str(Path(__file__).parents[1]))
+
+import a2g_toys as toys
+import torch
+from accelerate import Accelerator
+
+from omniges.training.loop import Data, Trainer
+
+
+def main(folder, batch, mode):
+    torch.set_num_threads(1)
+    accelerator = Accelerator(cpu=True)
+    limits = {"clip_norm": 1e9} if mode == "gradients" else {}
+    trainer = Trainer(
+        toys.model(),
+        Data(train=toys.ToyWindows(24), val=toys.ToyWindows(4), collate=toys.collate),
+        toys.train_params(batch_per_process=batch, max_steps=12, **limits),
+        accelerator=accelerator,
+        folder=folder / "state",
+        key="toy",
+        log=lambda metrics, step: print(f"step {step}", flush=True),
+    )
+    if mode == "gradients":
+        trainer.optimizer.step = lambda: None
+        metrics = trainer.step(0, trainer.passes(0))
+        if accelerator.is_main_process:
+            gradients = {name: p.grad for name, p in trainer.model.named_parameters()}
+            torch.save({"gradients": gradients, "total": metrics["train/total"]}, folder / "gradients.pt")
+            (folder / "ranks").write_text(str(accelerator.num_processes))
+        return
+    trainer.resume()
+    trainer.run()
+    (folder / "curve.json").write_text(json.dumps(trainer.progress.curve))
+
+
+if __name__ == "__main__":
+    main(Path(sys.argv[1]), int(sys.argv[2]), sys.argv[3])
