@@ -7,7 +7,6 @@ One process: `omniges stage train`. Several: `torchrun --nproc_per_node 8 -m omn
 import hashlib
 import json
 import logging
-import shutil
 from pathlib import Path
 from typing import Any
 
@@ -62,10 +61,10 @@ def run(params: Params, workspace: Workspace, *, dry_run: bool = False) -> None:
         with _tracked(params, workspace, resumed=resumed) as run:
             trainer.log = run.log_metrics
             save(workspace.a2g, trainer.run(), inputs, provenance, trainer.progress)
-            run.save_id(workspace.a2g)
+            write_json(workspace.a2g / tracking.RUN_FILE, {"run": run.id})
             run.set_tags({"checkpoint": checkpoint.digest(workspace.a2g), "data": provenance["pack"]})
         state.remove(trainer.folder)
-        shutil.rmtree(tracker_folder(workspace), ignore_errors=True)
+        run_record(workspace).unlink(missing_ok=True)
     accelerator.wait_for_everyone()
     accelerator.end_training()
 
@@ -88,9 +87,9 @@ def state_folder(workspace: Workspace) -> Path:
     return workspace.a2g.with_name(f".{workspace.a2g.name}-training")
 
 
-def tracker_folder(workspace: Workspace) -> Path:
+def run_record(workspace: Workspace) -> Path:
     """Where a run under way keeps its tracker's id."""
-    return workspace.a2g.with_name(f".{workspace.a2g.name}-run")
+    return workspace.a2g.with_name(f".{workspace.a2g.name}-run.json")
 
 
 def provenance_of(params: Params, workspace: Workspace) -> dict[str, Any]:
@@ -138,9 +137,9 @@ def save(
 
 def _tracked(params: Params, workspace: Workspace, *, resumed: bool) -> tracking.Run:
     """The tracker's run; a resumed training goes on in the run that it began in."""
-    folder = tracker_folder(workspace)
-    run = tracking.start_run(params, workspace, "train", resume_from=folder if resumed else None)
-    run.save_id(folder)
+    record = run_record(workspace)
+    run = tracking.start_run(params, workspace, "train", resume_from=record if resumed else None)
+    write_json(record, {"run": run.id})
     run.log_params(params.model_dump())
     return run
 
