@@ -1,6 +1,6 @@
 """A user's licensed SMPL-X file, through the `smplx` package. The project ships no such file.
 
-`smplx` opens files with `allow_pickle=True`, and published SMPL-X files do hold pickled tables: a crafted file
+`smplx` opens files with `allow_pickle=True`, and published SMPL-X files do hold pickles: a crafted file
 could run code. Here only the plain arrays that the model needs are read, checked and handed on as a copy.
 """
 
