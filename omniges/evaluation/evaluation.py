@@ -14,9 +14,8 @@ from omniges.evaluation import summary
 from omniges.evaluation.embedder import Embedder
 from omniges.evaluation.reconstruction import GROUPS, AudioEffect
 from omniges.evaluation.scorer import Scorer
-from omniges.evaluation.scoring import Judge, Reader, Reference, Variant, VariantScores, score_variant
+from omniges.evaluation.scoring import Judge, Reference, Variant, VariantScores, score_variants
 from omniges.evaluation.summary import Comparison, VariantSummary
-from omniges.log import progress
 
 logger = logging.getLogger(__name__)
 
@@ -60,7 +59,6 @@ def evaluate(
     embedder: Embedder | None,
     scorer: Scorer | None,
     options: EvaluateParams,
-    read: Reader,
     train: Sequence[NDArray[np.floating]] = (),
 ) -> Evaluation:
     """Score every variant on every clip.
@@ -71,15 +69,12 @@ def evaluate(
         embedder: None leaves the distribution distances out.
         scorer: None leaves its listening figures out.
         options: seed and number of bootstrap samples.
-        read: reads a result.
         train: embedder features of real train clips, for the floor.
     Raises:
         EvaluationError: nothing could be scored.
     """
     judge = Judge.of(references, embedder, scorer)
-    scores = {
-        v.name: score_variant(v, references, judge, read) for v in progress(variants, "scoring variants")
-    }
+    scores = score_variants(variants, references, judge)
     truth = next((s for s in scores.values() if s.variant.role == "ground-truth"), None)
     if truth is None or not truth.clips:
         raise EvaluationError("no ground truth could be read, so nothing can be scored.")

@@ -84,6 +84,7 @@ def groups(k: Kinematics) -> dict[str, Array]:
     face           100 expression coefficients body      21 joints in the body frame, m
     face_velocity  its change, 1/s             wrists    both wrists in the body frame, m
     root_velocity  pelvis, m/s                 wrist_velocity  m/s
+    wrist_height   above the pelvis, m         wrist_speed     m/s
     """
     t = k.n_frames
     wrists = k.body[:, list(WRISTS)].reshape(t, -1)
@@ -92,6 +93,8 @@ def groups(k: Kinematics) -> dict[str, Array]:
         "eyes": k.poses[:, list(EYES)].reshape(t, -1),
         "wrists": wrists,
         "wrist_velocity": velocity(wrists, k.fps),
+        "wrist_height": k.world[:, list(WRISTS), 1] - k.world[:, :1, 1],
+        "wrist_speed": np.linalg.norm(velocity(k.body[:, list(WRISTS)], k.fps), axis=-1),
         "head": k.head,
         "body": k.body[:, list(BODY_JOINTS)].reshape(t, -1),
         "fingers": k.poses[:, list(FINGERS)].reshape(t, -1),

@@ -6,7 +6,7 @@ nothing sits at a known
 floor: AUC .5, R@1 1 / pool, differences 0.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -21,6 +21,8 @@ Array = NDArray[np.float64]
 POOL = 10
 """R@1 is asked among 10 audio windows, one of them right: chance is .1."""
 PAUSE_S = 0.3
+MOST_OTHERS = 10
+"""Clips of the same speaker that serve as wrong audio; more would only cost time."""
 
 
 @dataclass(frozen=True)
@@ -132,6 +134,16 @@ def swap_distance(right: Kinematics, wrong: Kinematics) -> float:
     return float(np.linalg.norm(right.body[:n] - wrong.body[:n], axis=-1)[:, 3:22].mean())
 
 
-def same_speaker(speakers: Mapping[str, int], clip: str) -> list[str]:
-    """The other clips of a clip's speaker, sorted."""
-    return sorted(other for other, speaker in speakers.items() if speaker == speakers[clip] and other != clip)
+def others_of(clip: str, speakers: Mapping[str, int], having: Collection[str]) -> list[str]:
+    """The speaker's next clips in a circle, `MOST_OTHERS` at most, whose sound serves as wrong audio.
+
+    Args:
+        clip: whose others are wanted.
+        speakers: clip → speaker.
+        having: clips that have what is to be compared.
+    """
+    same = sorted(
+        c for c, speaker in speakers.items() if speaker == speakers[clip] and (c in having or c == clip)
+    )
+    place = same.index(clip)
+    return (same[place + 1 :] + same[:place])[:MOST_OTHERS]

@@ -5,7 +5,7 @@ output.
 """
 
 import logging
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Literal
@@ -13,6 +13,7 @@ from typing import Literal
 import numpy as np
 from numpy.typing import NDArray
 
+from omniges.data.beat2 import read_motion
 from omniges.errors import DataError, EvaluationError
 from omniges.evaluation.beats import beat_consistency
 from omniges.evaluation.diversity import foot_sliding, jerk, l1_diversity, root_drift, speed_spectrum
@@ -20,13 +21,14 @@ from omniges.evaluation.embedder import Embedder
 from omniges.evaluation.kinematics import WRISTS, Kinematics, groups, kinematics, speed
 from omniges.evaluation.listening import (
     beat_difference,
+    others_of,
     pause_ratio,
-    same_speaker,
     speech_mask,
     window_scores,
 )
 from omniges.evaluation.reconstruction import squared_errors
 from omniges.evaluation.scorer import Scorer
+from omniges.log import progress
 from omniges.motion.features import motion_to_features
 from omniges.motion.layout import POSE_WIDTH
 from omniges.types import ClipFault, Motion, Word
@@ -38,27 +40,47 @@ MIN_FRAMES = 16
 
 
 @dataclass(frozen=True, kw_only=True)
+class Reference:
+    """What is true of one clip; its big arrays are read when they are needed, and forgotten."""
+
+    clip: str
+    speaker: int
+    split: str
+    motion: Callable[[], Motion]
+    onsets_s: Array | None  # None: there is no sound
+    words: Sequence[Word] | None  # None: there is no transcript
+    mfcc: Callable[[], NDArray[np.float32]] | None  # [T, 128]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Result:
+    """A variant's motion of a clip, at the reference's rate."""
+
+    motion: Motion
+    has_expressions: bool = True
+    notes: tuple[str, ...] = ()  # what had to be done to it
+
+
+@dataclass(frozen=True, kw_only=True)
 class Variant:
     """Results to be scored."""
 
     name: str  # "model-seed0"
     label: str  # "model, seed 0"
     role: Role
-    folder: Path
+    read: Callable[[Reference], Result]
     seed: int | None = None
 
 
-@dataclass(frozen=True, kw_only=True)
-class Reference:
-    """What is true of one clip."""
-
-    clip: str
-    speaker: int
-    split: str
-    motion: Motion
-    onsets_s: Array
-    words: Sequence[Word] | None
-    mfcc: NDArray[np.float32] | None  # [T, 128]
+def from_folder(name: str, label: str, role: Role, folder: Path, seed: int | None = None) -> Variant:
+    """A variant whose results are the npz files of a folder, one a clip, at the references' rate."""
+    return Variant(
+        name=name,
+        label=label,
+        role=role,
+        seed=seed,
+        read=lambda reference: Result(motion=read_motion(folder / f"{reference.clip}.npz")),
+    )
 
 
 @dataclass(kw_only=True)
@@ -91,12 +113,6 @@ class VariantScores:
         return np.array([c.values.get(name, np.nan) for c in self.clips])
 
 
-Reader = Callable[[Path, Reference], tuple[Motion, bool, list[str]]]
-"""(file, its reference) → motion at the reference's rate, whether it has expressions, notes on what was done
-to it.
-"""
-
-
 @dataclass
 class Judge:
     """Encoders and the references' sound, shared by all variants."""
@@ -111,72 +127,76 @@ class Judge:
     def of(cls, references: Sequence[Reference], embedder: Embedder | None, scorer: Scorer | None) -> "Judge":
         audio = {}
         if scorer is not None:
-            audio = {r.clip: scorer.embed_audio(r.mfcc) for r in references if r.mfcc is not None}
-        return cls(
-            embedder,
-            scorer,
-            {r.clip: r.onsets_s for r in references},
-            {r.clip: r.speaker for r in references},
-            audio,
-        )
+            audio = {r.clip: scorer.embed_audio(r.mfcc()) for r in references if r.mfcc is not None}
+        onsets_s = {r.clip: r.onsets_s for r in references if r.onsets_s is not None}
+        return cls(embedder, scorer, onsets_s, {r.clip: r.speaker for r in references}, audio)
 
 
-def score_variant(
-    variant: Variant, references: Sequence[Reference], judge: Judge, read: Reader
-) -> VariantScores:
-    """Score every clip that can be scored; name every one that can't."""
-    scores = VariantScores(variant, [], [])
-    for reference in references:
-        path = variant.folder / f"{reference.clip}.npz"
-        try:
-            motion, has_expressions, notes = read(path, reference)
-            scores.clips.append(score_clip(motion, has_expressions, reference, judge, notes))
-        except (DataError, EvaluationError) as error:
-            scores.faults.append(
-                ClipFault(
-                    clip=reference.clip,
-                    problem=f"{variant.label}: {error}",
-                    remedy="Make the clip again, or leave it out.",
+def score_variants(
+    variants: Sequence[Variant], references: Sequence[Reference], judge: Judge
+) -> dict[str, VariantScores]:
+    """Score every variant of every clip that can be scored; name every one that can't."""
+    scores = {v.name: VariantScores(v, [], []) for v in variants}
+    for reference in progress(references, f"scoring {len(variants)} variants of every clip"):
+        truth = reference.motion()
+        cache: dict[int, dict[str, Array]] = {}
+        for variant in variants:
+            try:
+                scored = score_clip(variant.read(reference), truth, reference, judge, cache)
+                scores[variant.name].clips.append(scored)
+            except (DataError, EvaluationError) as error:
+                problem = f"{variant.label}: {error}"
+                fault = ClipFault(
+                    clip=reference.clip, problem=problem, remedy="Make it again, or leave it out."
                 )
-            )
-    for fault in scores.faults:
-        logger.warning("%s not scored: %s", fault.clip, fault.problem)
+                scores[variant.name].faults.append(fault)
+                logger.warning("%s not scored: %s", fault.clip, fault.problem)
     return scores
 
 
 def score_clip(
-    motion: Motion, has_expressions: bool, reference: Reference, judge: Judge, notes: list[str] | None = None
+    result: Result,
+    truth: Motion,
+    reference: Reference,
+    judge: Judge,
+    cache: dict[int, dict[str, Array]] | None = None,
 ) -> ClipScore:
     """All measures of one clip.
 
+    Args:
+        result: the motion to score.
+        truth: the clip's own motion; the longer one is cut.
+        reference: the clip's sound and words.
+        judge: encoders.
+        cache: by length, what errors of the truth are taken of; filled here.
     Raises:
         EvaluationError: too short, or not finite.
     """
-    n = min(motion.n_frames, reference.motion.n_frames)
+    n = min(result.motion.n_frames, truth.n_frames)
     if n < MIN_FRAMES:
         raise EvaluationError(f"{n} frames in common with the ground truth, wanted at least {MIN_FRAMES}.")
-    motion = cut(motion, n)
+    motion = cut(result.motion, n)
     if not all(np.isfinite(x).all() for x in (motion.poses, motion.trans, motion.expressions)):
         raise EvaluationError("the result holds NaN or infinity.")
-    own, truth = kinematics(motion, has_expressions), kinematics(cut(reference.motion, n))
-    values = motion_values(own)
-    values |= listening_values(own, reference, judge)
+    cache = {} if cache is None else cache
+    if n not in cache:
+        cache[n] = groups(kinematics(cut(truth, n)))
+    own = kinematics(motion, result.has_expressions)
     features = motion_to_features(motion).values
-    if judge.scorer is not None and reference.clip in judge.audio:
+    values = motion_values(own) | listening_values(own, reference, judge)
+    if judge.scorer is not None and reference.clip in judge.audio and result.has_expressions:
         values |= scorer_values(features, reference.clip, judge)
-    moving = speed(own.body[:, list(WRISTS)], own.fps).mean(1)
+    embedded = judge.embedder.features(features[:, :POSE_WIDTH]) if judge.embedder else None
     return ClipScore(
         clip=reference.clip,
         speaker=reference.speaker,
         n_frames=n,
         values=values,
-        errors=squared_errors(groups(own), groups(truth)),
-        features=judge.embedder.features(features[:, :POSE_WIDTH])
-        if judge.embedder
-        else np.empty((0, 240), np.float32),
+        errors=squared_errors(groups(own), cache[n]),
+        features=np.empty((0, 240), np.float32) if embedded is None else embedded,
         face=face_features(own),
-        spectrum=speed_spectrum(moving, own.fps),
-        notes=notes or [],
+        spectrum=speed_spectrum(speed(own.body[:, list(WRISTS)], own.fps).mean(1), own.fps),
+        notes=list(result.notes),
     )
 
 
@@ -210,11 +230,12 @@ def listening_values(k: Kinematics, reference: Reference, judge: Judge) -> dict[
     left out.
     """
     values: dict[str, float] = {}
-    others = [judge.onsets_s[c] for c in same_speaker(judge.speakers, reference.clip)]
-    measures: dict[str, Callable[[], float]] = {
-        "bc": lambda: beat_consistency(k.body, reference.onsets_s, k.fps),
-        "bc_difference": lambda: beat_difference(k.body, reference.onsets_s, others, k.fps),
-    }
+    onsets_s = reference.onsets_s
+    others = [judge.onsets_s[c] for c in others_of(reference.clip, judge.speakers, judge.onsets_s)]
+    measures: dict[str, Callable[[], float]] = {}
+    if onsets_s is not None:
+        measures["bc"] = lambda: beat_consistency(k.body, onsets_s, k.fps)
+        measures["bc_difference"] = lambda: beat_difference(k.body, onsets_s, others, k.fps)
     for name, measure in measures.items():
         try:
             values[name] = measure()
@@ -231,7 +252,7 @@ def scorer_values(features: NDArray[np.float32], clip: str, judge: Judge) -> dic
     """AUC and R@1 of the contrastive scorer."""
     if judge.scorer is None:
         return {}
-    others = [c for c in same_speaker(judge.speakers, clip) if c in judge.audio]
+    others = others_of(clip, judge.speakers, judge.audio)
     audio = [judge.audio[c] for c in [clip, *others]]
     found = window_scores(judge.scorer.embed_motion(features), audio, 0, judge.scorer.window_steps)
     candidates = {"scorer_auc": found.auc(), "scorer_r1": found.recall_at_1()}
@@ -244,9 +265,3 @@ def face_features(k: Kinematics) -> NDArray[np.float32]:
         return np.empty((0, 200), np.float32)
     both = np.concatenate([k.expressions[1:], np.diff(k.expressions, axis=0) * k.fps / 10], axis=1)
     return both[::4].astype(np.float32)
-
-
-def common(scores: Mapping[str, VariantScores], *names: str) -> list[str]:
-    """Clips that all named variants have, sorted."""
-    sets = [{c.clip for c in scores[name].clips} for name in names]
-    return sorted(set.intersection(*sets)) if sets else []

@@ -7,6 +7,7 @@ writes  reports/{metrics.json, report.json, clips.parquet, index.html, plots/, v
 import logging
 import re
 from collections.abc import Mapping, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -19,20 +20,21 @@ from omniges.config import Params
 from omniges.data.beat2 import read_motion
 from omniges.data.clips import planned
 from omniges.data.table import read_text_table
-from omniges.errors import EvaluationError
+from omniges.errors import DataError, EvaluationError
 from omniges.evaluation import embedder as embedders
 from omniges.evaluation import report, scorer
 from omniges.evaluation.baselines import NAMES as BASELINES
 from omniges.evaluation.baselines import folder as baseline_folder
 from omniges.evaluation.diversity import between_seeds
 from omniges.evaluation.evaluation import Evaluation, evaluate
-from omniges.evaluation.kinematics import kinematics
+from omniges.evaluation.kinematics import Kinematics, kinematics
 from omniges.evaluation.listening import swap_distance
 from omniges.evaluation.report import tables
-from omniges.evaluation.scoring import Reference, Variant
+from omniges.evaluation.report.provenance import made_by
+from omniges.evaluation.scoring import Reference, Role, Variant, from_folder
 from omniges.evaluation.sources import clips_of, mfcc_of, result_path, split_motion
 from omniges.files import read_json
-from omniges.motion.layout import POSE_WIDTH
+from omniges.motion.layout import PART_NAMES, POSE_WIDTH
 from omniges.types import Motion
 from omniges.workspace import Workspace
 
@@ -69,20 +71,58 @@ def run(params: Params, W: Workspace, render: Render | None = None) -> Evaluatio
     variants = variants_of(W)
     embedder = embedders.load(W.embedder)
     train = [embedder.features(values[:, :POSE_WIDTH]) for _, values in split_motion(W, "train")]
-    result = evaluate(
-        references,
-        variants,
-        embedder,
-        scorer.load(W.scorer),
-        params.evaluate,
-        read=lambda path, _: (read_motion(path), True, []),
-        train=train,
-    )
+    result = evaluate(references, variants, embedder, scorer.load(W.scorer), params.evaluate, train=train)
     result.listening |= swap_figures(variants, references)
     result.ceiling = ceiling_of(W)
-    made = report.write(result, params, W, references, variants, render)
+    made = made_by(params, W, result)
+    report.write(W.reports, result, material_of(params, W, made, references, variants, render))
     track(params, W, result, made)
     return result
+
+
+def material_of(
+    params: Params,
+    W: Workspace,
+    made: Mapping[str, Any],
+    references: Sequence[Reference],
+    variants: Sequence[Variant],
+    render: Render | None,
+) -> report.Material:
+    """What the page shows beside the figures."""
+    options, waves = params.evaluate, {clip.id: clip.wav for clip in planned(params, W)}
+    body = Path(options.smplx_model) if options.smplx_model else None
+    video, note = None, "No video: evaluate.render is false or evaluate.num_samples is 0 in params.yaml."
+    if render is not None:
+        note = f"Drawn with the SMPL-X model {body}." if body else "Drawn on the project's own body."
+        video = report.VideoOptions(
+            render=render,
+            clips=options.num_samples,
+            height=options.video_height,
+            max_s=options.video_s,
+            smplx_model=body,
+        )
+    return report.Material(
+        name=params.data.name,
+        made=made,
+        references=references,
+        variants=variants,
+        wave_of=lambda clip: read_wave(waves[clip]),
+        video=video,
+        video_note=note,
+        tokenizers=tokenizer_figures(W),
+    )
+
+
+def tokenizer_figures(W: Workspace) -> dict[str, Any]:
+    """What the tokenizers' stage measured on its validation clips, by part: plain numbers and texts only."""
+    found: dict[str, Any] = {}
+    for part in PART_NAMES:
+        path = W.tokenizer(part) / "report.json"
+        if path.is_file():
+            figures = read_json(path).get("reconstruction") or {}
+            figures = figures.get("val", figures)
+            found[part] = {k: v for k, v in figures.items() if isinstance(v, int | float | str)}
+    return found
 
 
 def variants_of(W: Workspace) -> list[Variant]:
@@ -95,17 +135,18 @@ def variants_of(W: Workspace) -> list[Variant]:
     for folder in sorted(W.generated.iterdir()) if W.generated.is_dir() else []:
         match = GENERATED.match(folder.name)
         if match and folder.is_dir():
-            role, seed = match[1], int(match[2])
+            role: Role = "model" if match[1] == "model" else "wrong-audio"
+            seed = int(match[2])
             label = f"model, seed {seed}" if role == "model" else f"model with wrong audio, seed {seed}"
-            found.append(Variant(name=folder.name, label=label, role=role, folder=folder, seed=seed))  # type: ignore[arg-type]
+            found.append(from_folder(folder.name, label, role, folder, seed))
     if not any(v.role == "model" for v in found):
         raise EvaluationError(f"{W.generated}: no folder model-seed*; run the stage `generate` first.")
+    labels = {"reconstruction": "tokenizer reconstruction", "random-clip": "random other clip"}
     for name in BASELINES:
-        role = "ground-truth" if name == "ground-truth" else "baseline"
-        label = {"reconstruction": "tokenizer reconstruction", "random-clip": "random other clip"}.get(
-            name, name.replace("-", " ")
+        kind: Role = "ground-truth" if name == "ground-truth" else "baseline"
+        found.append(
+            from_folder(name, labels.get(name, name.replace("-", " ")), kind, baseline_folder(W, name))
         )
-        found.append(Variant(name=name, label=label, role=role, folder=baseline_folder(W, name)))  # type: ignore[arg-type]
     return found
 
 
@@ -114,16 +155,15 @@ def read_references(params: Params, W: Workspace) -> list[Reference]:
     waves = {clip.id: clip.wav for clip in planned(params, W)}
     references = []
     for clip in clips_of(W, "test"):
-        motion = read_motion(result_path(baseline_folder(W, "ground-truth"), clip.id))
         references.append(
             Reference(
                 clip=clip.id,
                 speaker=clip.speaker,
                 split=clip.split,
-                motion=motion,
+                motion=partial(read_motion, result_path(baseline_folder(W, "ground-truth"), clip.id)),
                 onsets_s=onset_times(read_wave(waves[clip.id])),
                 words=read_text_table(W.feature("text") / f"{clip.id}.parquet").words,
-                mfcc=mfcc_of(W, clip.id),
+                mfcc=partial(mfcc_of, W, clip.id),
             )
         )
     return references
@@ -152,18 +192,31 @@ def swap_figures(variants: Sequence[Variant], references: Sequence[Reference]) -
     return found
 
 
-def _kinematics(variant: Variant, reference: Reference) -> Any:
-    path = result_path(variant.folder, reference.clip)
-    return kinematics(read_motion(path)) if path.is_file() else None
+def _kinematics(variant: Variant, reference: Reference) -> Kinematics | None:
+    try:
+        return kinematics(variant.read(reference).motion)
+    except DataError:
+        return None  # named among what was not scored
 
 
-def ceiling_of(W: Workspace) -> Mapping[str, float]:
-    """The corpus's known ceiling of explained variance by group, where its card tells; else empty."""
+CEILING_GROUPS = {
+    "jaw": "jaw",
+    "head": "head",
+    "face": "expressions",
+    "wrist_height": "wrist_height",
+    "wrist_speed": "wrist_speed",
+}
+"""Groups of errors and the card's names for what they hold."""
+
+
+def ceiling_of(W: Workspace) -> dict[str, float]:
+    """Share of variance that the corpus lets anybody explain, by group, if its card tells."""
     path = W.corpus_card / "card.json"
-    if not path.is_file():
+    found = read_json(path).get("ceiling") if path.is_file() else None
+    if not isinstance(found, dict):
         return {}
-    found = read_json(path).get("ceiling") or {}
-    return {k: float(v) for k, v in found.items() if isinstance(v, int | float)}
+    known = {group: found.get(name) for group, name in CEILING_GROUPS.items()}
+    return {group: float(value) for group, value in known.items() if isinstance(value, int | float)}
 
 
 def track(params: Params, W: Workspace, result: Evaluation, made: Mapping[str, Any]) -> None:
@@ -172,13 +225,8 @@ def track(params: Params, W: Workspace, result: Evaluation, made: Mapping[str, A
         return
     from omniges.tracking import start_run
 
-    run_file = W.a2g / "run.json"
-    run = start_run(params, W, "evaluate", resume_from=run_file if run_file.is_file() else None)
-    run.log_metrics({f"evaluate/{k}": float(v) for k, v in tables.first_figures(result).items()}, step=0)
-    run.log_params({f"evaluate.{k}": str(made[k]) for k in ("model_sha256", "data_sha256")})
-    for name in ("metrics.json", "report.json", "index.html"):
-        run.log_artifact(W.reports / name)
-    for folder in ("plots", "videos"):
-        for path in sorted((W.reports / folder).glob("*")):
-            run.log_artifact(path)
-    run.finish()
+    with start_run(params, W, "evaluate", resume_from=W.a2g) as run:
+        run.log_metrics({"evaluate": tables.first_figures(result)})
+        run.set_tags({name: str(made[name]) for name in ("model_sha256", "data_sha256", "commit")})
+        for name in ("metrics.json", "report.json", "index.html", "clips.parquet", "plots", "videos"):
+            run.log_artifact(W.reports / name)

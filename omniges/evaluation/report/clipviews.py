@@ -9,18 +9,16 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from omniges.config import EvaluateParams
 from omniges.evaluation.beats import beat_times_s
 from omniges.evaluation.evaluation import Evaluation
 from omniges.evaluation.kinematics import WRISTS, kinematics, speed
 from omniges.evaluation.report import plots
 from omniges.evaluation.scoring import Reference, Variant
+from omniges.log import progress
 from omniges.timing import SAMPLE_RATE
-from omniges.types import Motion
 
 logger = logging.getLogger(__name__)
 BEATS_S = 10.0
-Load = Callable[[Variant, Reference], Motion]
 Wave = NDArray[np.float32]
 
 
@@ -45,15 +43,16 @@ def shown(result: Evaluation, variants: Sequence[Variant]) -> list[Variant]:
     return [v for v in (*truth, model, *wrong) if v is not None and result.scores[v.name].clips]
 
 
-def beats_plot(variants: Sequence[Variant], reference: Reference, wave: Wave, load: Load) -> str:
+def beats_plot(variants: Sequence[Variant], reference: Reference, wave: Wave) -> str:
     """Loudness, onsets, and the right wrist's speed of each variant."""
     window = SAMPLE_RATE // 50
+    onsets_s = np.zeros(0) if reference.onsets_s is None else reference.onsets_s
     n = len(wave) // window
     amplitude = np.abs(wave[: n * window]).reshape(n, window).max(1).astype(np.float64)
     seconds = (np.arange(n) + 0.5) * window / SAMPLE_RATE
     rows = {}
     for variant in variants:
-        k = kinematics(load(variant, reference))
+        k = kinematics(variant.read(reference).motion)
         wrist = speed(k.body[:, [WRISTS[1]]], k.fps)
         rows[variant.label] = (
             np.arange(len(wrist)) / k.fps,
@@ -61,38 +60,45 @@ def beats_plot(variants: Sequence[Variant], reference: Reference, wave: Wave, lo
             beat_times_s(wrist, k.fps, 0.1)[0],
             variant.role,
         )
-    span_s = min(BEATS_S, reference.motion.duration_s)
+    span_s = min(BEATS_S, len(wave) / SAMPLE_RATE)
     keep = seconds < span_s
-    return plots.beats((seconds[keep], amplitude[keep]), reference.onsets_s, rows, span_s)
+    return plots.beats((seconds[keep], amplitude[keep]), onsets_s, rows, span_s)
+
+
+@dataclass(frozen=True, kw_only=True)
+class VideoOptions:
+    """How and how many videos are drawn."""
+
+    render: Callable[..., object]  # see `omniges.evaluation.stage.Render`
+    clips: int
+    height: int
+    max_s: float
+    smplx_model: Path | None
 
 
 def videos(
     folder: Path,
+    result: Evaluation,
     variants: Sequence[Variant],
     references: Sequence[Reference],
-    wave_of: Callable[[str], Wave],
-    load: Load,
-    options: EvaluateParams,
-    render: Callable[..., object],
+    wave_of: Callable[[str], Wave] | None,
+    options: VideoOptions,
 ) -> list[Video]:
     """One MP4 a clip: ground truth, generated, generated from wrong audio, with the clip's own sound."""
     made = []
-    for reference in references[: options.num_samples]:
-        motions = {
-            v.label: load(v, reference) for v in variants if (v.folder / f"{reference.clip}.npz").is_file()
-        }
+    for reference in progress(references[: options.clips], "drawing videos"):
+        scored = [v for v in variants if reference.clip in {c.clip for c in result.scores[v.name].clips}]
+        motions = {v.label: v.read(reference).motion for v in scored}
         if not motions:
             continue
         path = folder / f"{reference.clip}.mp4"
-        model = Path(options.smplx_model) if options.smplx_model else None
-        path.parent.mkdir(parents=True, exist_ok=True)
-        render(
+        options.render(
             path,
             motions,
-            wave_of(reference.clip),
-            height=options.video_height,
-            max_s=options.video_s,
-            smplx_model=model,
+            wave_of(reference.clip) if wave_of else None,
+            height=options.height,
+            max_s=options.max_s,
+            smplx_model=options.smplx_model,
         )
         made.append(Video(reference.clip, path, tuple(motions)))
     return made

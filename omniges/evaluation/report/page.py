@@ -1,13 +1,12 @@
 """The page: one self-contained HTML file that a person reads from top to bottom."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING
 
 import jinja2
 
-from omniges.config import Params
 from omniges.evaluation.evaluation import Evaluation
 from omniges.evaluation.report import words
 from omniges.evaluation.report.clipviews import Video
@@ -15,6 +14,9 @@ from omniges.evaluation.report.published import PUBLISHED
 from omniges.evaluation.report.words import number, percent
 from omniges.evaluation.summary import Distance, VariantSummary
 from omniges.files import atomic_path
+
+if TYPE_CHECKING:
+    from omniges.evaluation.report.write import Material
 
 
 @dataclass(frozen=True)
@@ -53,14 +55,7 @@ class Plot:
 
 
 def write(
-    path: Path,
-    result: Evaluation,
-    params: Params,
-    made: Mapping[str, Any],
-    plots: Sequence[Plot],
-    videos: Sequence[Video],
-    tokenizers: Mapping[str, Any],
-    video_note: str,
+    path: Path, result: Evaluation, material: "Material", plots: Sequence[Plot], videos: Sequence[Video]
 ) -> None:
     """Fill the template and write the page."""
     environment = jinja2.Environment(
@@ -73,11 +68,11 @@ def write(
     environment.filters |= {"number": number, "percent": percent, "distance": distance_cell}
     text = environment.get_template("page.html").render(
         result=result,
-        params=params,
-        made=made,
+        name=material.name,
+        made=material.made,
         plots=plots,
         videos=videos,
-        video_note=video_note,
+        video_note=material.video_note,
         verdict=words.verdict(result),
         rows=rows(result),
         columns=COLUMNS,
@@ -85,7 +80,7 @@ def write(
         groups=list(dict.fromkeys(g for x in result.summaries.values() for g in x.rms_errors)),
         group_names=words.GROUP_NAMES,
         units=words.UNITS,
-        tokenizers=tokenizers,
+        tokenizers=material.tokenizers,
         published=PUBLISHED,
         faults=[(s.variant.label, f) for s in result.scores.values() for f in s.faults],
         notes=[(x.label, n) for x in result.summaries.values() for n in x.notes],

@@ -13,8 +13,9 @@ from typing import Any
 from omniges import checkpoint
 from omniges.config import Params
 from omniges.evaluation.evaluation import Evaluation
-from omniges.files import read_json, sha256_file
+from omniges.files import sha256_file
 from omniges.motion.layout import PART_NAMES
+from omniges.tracking import RUN_FILE
 from omniges.workspace import Workspace
 
 PACKAGES = ("omniges", "numpy", "scipy", "torch", "librosa", "transformers")
@@ -62,8 +63,8 @@ def commit() -> str:
 
 def train_run(W: Workspace) -> str | None:
     """Id of the MLflow run that trained the model."""
-    path = W.a2g / "run.json"
-    return read_json(path).get("id") if path.is_file() else None
+    path = W.a2g / RUN_FILE
+    return path.read_text("utf-8").strip() if path.is_file() else None
 
 
 def machine() -> str:

@@ -18,6 +18,8 @@ GROUP_NAMES = {
     "fingers": "fingers",
     "wrist_velocity": "wrist velocity",
     "face_velocity": "expression velocity",
+    "wrist_height": "wrist height",
+    "wrist_speed": "wrist speed",
     "root_velocity": "root velocity",
 }
 UNITS = {
@@ -26,6 +28,8 @@ UNITS = {
     "face": "coefficients",
     "wrists": "m",
     "wrist_velocity": "m/s",
+    "wrist_height": "m",
+    "wrist_speed": "m/s",
     "head": "rad",
     "body": "m",
     "fingers": "rad",

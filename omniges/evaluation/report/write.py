@@ -1,71 +1,71 @@
-"""Writes `reports/`: figures for machines, plots and videos as files, and the page that holds them all."""
+"""Writes a report's folder: figures for machines, plots and videos as files, and the page that holds them
+all.
+"""
 
 import logging
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from omniges.audio.files import read_wave
-from omniges.config import Params
-from omniges.data.beat2 import read_motion
-from omniges.data.clips import planned
+import numpy as np
+from numpy.typing import NDArray
+
 from omniges.evaluation.evaluation import Evaluation
-from omniges.evaluation.report import clipviews, page, plots, provenance, tables
+from omniges.evaluation.report import clipviews, page, plots, tables
+from omniges.evaluation.report.clipviews import Video, VideoOptions
 from omniges.evaluation.report.page import Plot
 from omniges.evaluation.scoring import Reference, Variant
-from omniges.files import atomic_folder, read_json, write_json
-from omniges.motion.layout import PART_NAMES
-from omniges.types import Motion
-from omniges.workspace import Workspace
+from omniges.files import atomic_folder, write_json
 
 logger = logging.getLogger(__name__)
 
 
-def write(
-    result: Evaluation,
-    params: Params,
-    W: Workspace,
-    references: Sequence[Reference],
-    variants: Sequence[Variant],
-    render: Callable[..., object] | None,
-) -> dict[str, Any]:
-    """All of `reports/`; see the stage's docstring. Returns how it was made."""
-    made = provenance.made_by(params, W, result)
-    write_json(W.reports / "metrics.json", tables.headline(result))
-    write_json(W.reports / "report.json", tables.full(result, made))
-    tables.write_clips(W.reports / "clips.parquet", result)
-    waves = {clip.id: clip.wav for clip in planned(params, W)}
-    shown = clipviews.shown(result, variants)
+@dataclass(frozen=True, kw_only=True)
+class Material:
+    """What a report needs beside the figures."""
+
+    name: str  # of the corpus
+    made: Mapping[str, Any]  # how it was made; "made_at" at least
+    references: Sequence[Reference]
+    variants: Sequence[Variant]
+    wave_of: Callable[[str], NDArray[np.float32]] | None  # clip → [N] at 16 kHz
+    video: VideoOptions | None = None  # None: no videos
+    video_note: str = ""
+    tokenizers: Mapping[str, Any] = field(default_factory=dict)
+
+
+def write(folder: Path, result: Evaluation, material: Material) -> None:
+    """metrics.json, report.json, clips.parquet, plots/, videos/ and index.html."""
+    write_json(folder / "metrics.json", tables.headline(result))
+    write_json(folder / "report.json", tables.full(result, dict(material.made)))
+    tables.write_clips(folder / "clips.parquet", result)
+    shown = clipviews.shown(result, material.variants)
     drawn = draw(result, [v.name for v in shown])
-    with atomic_folder(W.reports / "plots") as folder:
-        drawn["beats"] = Plot(
-            clipviews.beats_plot(shown, references[0], read_wave(waves[references[0].clip]), load),
-            f"Sound and right wrist of {references[0].clip}. Beats everywhere are no sign of listening.",
-        )
+    if material.wave_of is not None and shown:
+        drawn["beats"] = beats(result, material, shown)
+    with atomic_folder(folder / "plots") as target:
         for name, plot in drawn.items():
-            (folder / f"{name}.svg").write_text(plot.svg, "utf-8")
-    with atomic_folder(W.reports / "videos") as folder:
-        made_videos: list[clipviews.Video] = []
-        if render is not None:
-            made_videos = clipviews.videos(
-                folder, shown, references, lambda c: read_wave(waves[c]), load, params.evaluate, render
+            (target / f"{name}.svg").write_text(plot.svg, "utf-8")
+    made: list[Video] = []
+    with atomic_folder(folder / "videos") as target:
+        if material.video is not None:
+            made = clipviews.videos(
+                target, result, shown, material.references, material.wave_of, material.video
             )
-        page.write(
-            W.reports / "index.html",
-            result,
-            params,
-            made,
-            list(drawn.values()),
-            made_videos,
-            tokenizer_figures(W),
-            video_note(params, render is not None),
-        )
-    return made
+        page.write(folder / "index.html", result, material, list(drawn.values()), made)
 
 
-def load(variant: Variant, reference: Reference) -> Motion:
-    """A variant's motion of a clip."""
-    return read_motion(variant.folder / f"{reference.clip}.npz")
+def beats(result: Evaluation, material: Material, shown: Sequence[Variant]) -> Plot:
+    """Beats of the first clip that every shown variant has."""
+    clips = set.intersection(*({c.clip for c in result.scores[v.name].clips} for v in shown))
+    reference = next((r for r in material.references if r.clip in clips), None)
+    if reference is None or material.wave_of is None:
+        return Plot("", "No clip was scored for every variant, so there are no beats to show.")
+    return Plot(
+        clipviews.beats_plot(shown, reference, material.wave_of(reference.clip)),
+        f"Sound and right wrist of {reference.clip}. Beats everywhere are no sign of listening.",
+    )
 
 
 def draw(result: Evaluation, shown: Sequence[str]) -> dict[str, Plot]:
@@ -78,7 +78,7 @@ def draw(result: Evaluation, shown: Sequence[str]) -> dict[str, Plot]:
         ),
         "fgd": (
             plots.fgd(result),
-            "FGD against the ground truth of the same clips; dashed: real against real.",
+            "FGD against the ground truth of the same clips; vertical lines: real against real.",
         ),
         "listening": (
             plots.listening(result),
@@ -95,23 +95,3 @@ def draw(result: Evaluation, shown: Sequence[str]) -> dict[str, Plot]:
         ),
     }
     return {name: Plot(svg, caption) for name, (svg, caption) in candidates.items() if svg is not None}
-
-
-def tokenizer_figures(W: Workspace) -> dict[str, Any]:
-    """What the tokenizers' stage measured on its validation clips, by part: plain numbers and texts only."""
-    found: dict[str, Any] = {}
-    for part in PART_NAMES:
-        path = Path(W.tokenizer(part)) / "report.json"
-        if path.is_file():
-            figures = read_json(path).get("reconstruction") or {}
-            figures = figures.get("val", figures) if isinstance(figures, dict) else {}
-            found[part] = {k: v for k, v in figures.items() if isinstance(v, int | float | str)}
-    return found
-
-
-def video_note(params: Params, rendered: bool) -> str:
-    """Why there is no video, or on which body it is drawn."""
-    if not rendered:
-        return "No video: evaluate.render is false or evaluate.num_samples is 0 in params.yaml."
-    body = params.evaluate.smplx_model
-    return f"Drawn with the SMPL-X model {body}." if body else "Drawn on the project's own body."
