@@ -4,24 +4,16 @@ Shapes: T frames, V vertices, H x W pixels.
 """
 
 import colorsys
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
+from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
 from PIL import Image, ImageDraw, ImageFont
 
-from omniges.rendering.body import SHIRT, Mesh, body_mesh, join
-from omniges.rendering.face import HEAD, face_mesh, face_weights
-from omniges.rendering.kinematics import skinning_transforms, world_transforms
-from omniges.rendering.raster import (
-    SAMPLES,
-    Camera,
-    Canvas,
-    draw_triangles,
-    light_vertices,
-    pose_vertices,
-    resolve,
-)
+from omniges.rendering.face import HEAD
+from omniges.rendering.figure import make_figure
+from omniges.rendering.raster import SAMPLES, Camera, Canvas, draw_triangles, light_vertices, resolve
 from omniges.types import Motion
 
 SOLE_M = 0.045
@@ -35,6 +27,8 @@ LIGHTS /= np.linalg.norm(LIGHTS, axis=1, keepdims=True)
 FLOOR_JOINTS = (7, 8, 10, 11)
 
 Picture = NDArray[np.uint8]
+Posed = tuple[NDArray[np.float32], NDArray[np.float32]]
+"""Vertices and normals."""
 
 
 @dataclass(frozen=True)
@@ -46,10 +40,10 @@ class Stage:
     reach_m: float  # how far the pelvis goes from there, sideways
 
     @classmethod
-    def of(cls, world: NDArray[np.float64]) -> "Stage":
-        """The stage under a body; world: [T, 55, 3, 4]."""
-        floor = float(np.percentile(world[:, FLOOR_JOINTS, 1, 3].min(1), 5)) - SOLE_M
-        low, high = np.percentile(world[:, 0, :, 3], (2, 98), axis=0)
+    def of(cls, joints: NDArray[np.float64]) -> "Stage":
+        """The stage under a body; joints: [T, 55, 3] metres."""
+        floor = float(np.percentile(joints[:, FLOOR_JOINTS, 1].min(1), 5)) - SOLE_M
+        low, high = np.percentile(joints[:, 0], (2, 98), axis=0)
         return cls(floor, 0.5 * (low + high)[[0, 2]], float(0.5 * (high - low)[0]))
 
 
@@ -61,17 +55,19 @@ def shirt_color(index: int) -> tuple[float, float, float]:
 class Panel:
     """Draws the frames of one motion; `paint` may run in a thread of its own."""
 
-    def __init__(self, motion: Motion, label: str, width: int, height: int, index: int = 0) -> None:
+    def __init__(
+        self,
+        motion: Motion,
+        label: str,
+        width: int,
+        height: int,
+        index: int = 0,
+        smplx_model: Path | str | None = None,
+    ) -> None:
         self.motion, self.width, self.height = motion, width, height
-        self.bones = skinning_transforms(motion)
-        world = world_transforms(motion)
-        self.stage = Stage.of(world)
-        self.head = world[:, HEAD]
-        self.weights = face_weights(motion)
-        self.mesh = _tinted(join([body_mesh(), face_mesh().mesh]), shirt_color(index))
-        self.first_face_vertex = len(body_mesh().vertices)
-        self.head_triangles = _triangles_of(self.mesh, HEAD)
-        self.vertices, self.normals, self.lit = (np.empty_like(self.mesh.vertices) for _ in range(3))
+        self.figure = make_figure(motion, smplx_model, shirt_color(index))
+        self.stage = Stage.of(self.figure.joints)
+        self.lit = np.empty_like(self.figure.colors)
         self.camera = self._body_camera()
         self.canvas = Canvas.of(width, height)
         self.inset = round(0.27 * height)
@@ -110,30 +106,23 @@ class Panel:
 
     def paint(self, frame: int) -> Picture:
         """The panel at one frame, [H, W, 3]."""
-        self._pose(frame)
+        posed = self.figure.pose(frame)
         picture = self.background.copy()
-        self._shadow(picture)
-        self._draw(picture, self.camera, self.canvas, self.mesh.triangles)
-        self._paste_face(picture, frame)
+        self._shadow(picture, frame)
+        self._draw(picture, self.camera, self.canvas, posed, self.figure.triangles)
+        self._paste_face(picture, frame, posed)
         write_text(picture, (round(self.margin * 1.5), self.margin), self.label, max(11, self.height // 26))
         return picture
 
-    def _pose(self, frame: int) -> None:
-        face, mesh = face_mesh(), self.mesh
-        rest = mesh.vertices
-        if self.weights[frame].any():
-            rest = rest.copy()
-            rest[self.first_face_vertex :] += np.tensordot(self.weights[frame], face.morphs, axes=1)
-        pose_vertices(
-            rest, mesh.normals, mesh.joints, mesh.weights, self.bones[frame], self.vertices, self.normals
-        )
-
-    def _draw(self, picture: Picture, camera: Camera, canvas: Canvas, triangles: NDArray[np.int32]) -> None:
-        light_vertices(self.vertices, self.normals, self.mesh.colors, camera.position, LIGHTS, self.lit)
+    def _draw(
+        self, picture: Picture, camera: Camera, canvas: Canvas, posed: Posed, triangles: NDArray[np.int32]
+    ) -> None:
+        vertices, normals = posed
+        light_vertices(vertices, normals, self.figure.colors, camera.position, LIGHTS, self.lit)
         canvas.clear()
         focal = np.float32(camera.focal * SAMPLES)
         draw_triangles(
-            self.vertices,
+            vertices,
             self.lit,
             triangles,
             camera.position,
@@ -144,12 +133,9 @@ class Panel:
         )
         resolve(canvas.color, canvas.depth, picture)
 
-    def _shadow(self, picture: Picture) -> None:
+    def _shadow(self, picture: Picture, frame: int) -> None:
         """A soft dark patch under hips and feet."""
-        feet = (
-            self.vertices[self.mesh.joints[:, 0] == FLOOR_JOINTS[2]].mean(0),
-            self.vertices[self.mesh.joints[:, 0] == FLOOR_JOINTS[3]].mean(0),
-        )
+        feet = [self.figure.joints[frame, joint] for joint in FLOOR_JOINTS[2:]]
         middle = (feet[0] + feet[1]) / 2
         for place, radius_m, strength in ((middle, 0.40, 0.20), (feet[0], 0.15, 0.26), (feet[1], 0.15, 0.26)):
             ground = np.array([place[0], self.stage.floor_y, place[2]])
@@ -157,8 +143,8 @@ class Panel:
             across = self.camera.project(ground + np.array([radius_m, 0, 0]))[0] - u
             _darken(picture, float(u), float(v), float(across), float(across) * 0.22, strength)
 
-    def _paste_face(self, picture: Picture, frame: int) -> None:
-        turn, place = self.head[frame, :, :3], self.head[frame, :, 3]
+    def _paste_face(self, picture: Picture, frame: int, posed: Posed) -> None:
+        turn, place = self.figure.head_turns[frame], self.figure.joints[frame, HEAD]
         target = place + turn @ [0, 0.045, 0.03]
         toward = turn @ [0, 0, 1.0]
         toward = toward * [1, 0.35, 1] + [
@@ -174,7 +160,7 @@ class Panel:
             height=self.inset,
         )
         face = self.inset_background.copy()
-        self._draw(face, camera, self.inset_canvas, self.head_triangles)
+        self._draw(face, camera, self.inset_canvas, posed, self.figure.head_triangles)
         x0, y0 = self.width - self.inset - self.margin, self.margin
         under = picture[y0 : y0 + self.inset, x0 : x0 + self.inset]
         under[:] = np.where(self.inset_mask[..., None], face, under)
@@ -188,19 +174,6 @@ def write_text(picture: Picture, place: tuple[int, int], text: str, size: int) -
     image = Image.fromarray(np.ascontiguousarray(box))
     ImageDraw.Draw(image).text((0, 0), text, fill=(38, 44, 56), font=font)
     box[:] = np.asarray(image)
-
-
-def _tinted(mesh: Mesh, color: tuple[float, float, float]) -> Mesh:
-    colors = mesh.colors.copy()
-    colors[np.all(np.isclose(colors, SHIRT), axis=1)] = color
-    return replace(mesh, colors=colors)
-
-
-def _triangles_of(mesh: Mesh, head: int) -> NDArray[np.int32]:
-    """Triangles of head, neck and face, for the enlarged face."""
-    near = mesh.vertices[mesh.triangles[:, 0]]
-    rest_head = mesh.vertices[mesh.joints[:, 0] == head].mean(0)
-    return np.ascontiguousarray(mesh.triangles[np.abs(near - rest_head).max(1) < 0.34])
 
 
 def _gradient(width: int, height: int, top: tuple[int, int, int], bottom: tuple[int, int, int]) -> Picture:

@@ -51,16 +51,13 @@ def render_comparison(
         )
     if height % 2 or not 120 <= height <= 2160:
         raise DataError(f"{path}: got a height of {height} pixels; wanted an even number from 120 to 2160.")
-    if smplx_model is not None:
-        raise DataError(
-            f"{path}: drawing a SMPL-X mesh ({smplx_model}) is not written yet. Leave the model out."
-        )
     rate = fps or next(iter(motions.values())).fps
     seconds = min(motion.duration_s for motion in motions.values())
     n_frames = max(1, frames_in(min(seconds, max_s) if max_s else seconds, rate))
     width = round(height * ASPECT / 2) * 2
     panels = [
-        Panel(motion, label, width, height, index) for index, (label, motion) in enumerate(motions.items())
+        Panel(motion, label, width, height, index, smplx_model)
+        for index, (label, motion) in enumerate(motions.items())
     ]
     pictures = _pictures(panels, n_frames, rate)
     with atomic_path(Path(path)) as temporary:
