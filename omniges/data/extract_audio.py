@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from omniges.audio.files import stream_wave
 from omniges.audio.spectrum import TOP_DB, log_mel_blocks
 from omniges.config import Params
-from omniges.data.clips import PlannedClip, planned, planned
+from omniges.data.clips import PlannedClip, planned
 from omniges.data.table import write_table, write_text_table
 from omniges.data.textgrids import read_words
 from omniges.errors import DataError, ShapeError
