@@ -9,10 +9,11 @@ from omniges.config import CorpusParams
 from omniges.corpus.accents import Talk, listen
 from omniges.corpus.body import move
 from omniges.corpus.controls import Floats, mix
+from omniges.corpus.espeak import speak
 from omniges.corpus.formant import synthesise
 from omniges.corpus.plan import plan
 from omniges.corpus.script import time_script, write_script
-from omniges.corpus.speakers import Speaker, clip_id, make_speaker, random_state
+from omniges.corpus.speakers import Speaker, make_speaker, planned_clips, random_state
 from omniges.types import Motion, Split
 
 FPS = 30
@@ -50,18 +51,6 @@ class Cast:
     speaker: Speaker
     parts: tuple[Part, ...]
     mean: Floats  # [C] of all plans, heard and unheard
-
-
-def planned_clips(params: CorpusParams) -> list[tuple[str, int, int, Split]]:
-    """Id, speaker, index and split of every clip, in order."""
-    counts: dict[Split, int] = {
-        "train": params.train_clips,
-        "val": params.val_clips,
-        "test": params.test_clips,
-    }
-    splits = [split for split, count in counts.items() for _ in range(count)]
-    speakers = [make_speaker(params.seed, number) for number in range(1, params.speakers + 1)]
-    return [(clip_id(s, i), s.number, i, split) for s in speakers for i, split in enumerate(splits, start=1)]
 
 
 def cast(params: CorpusParams, number: int) -> Cast:
@@ -116,7 +105,11 @@ def _talk(
 ) -> Talk:
     draw = random_state(params.seed, speaker.number, index, purpose)
     duration_s = params.clip_s + extra_s
-    speech = time_script(write_script(draw, duration_s + 4.0, speaker.rate), speaker, draw, duration_s)
+    script = write_script(draw, duration_s + 4.0, speaker.rate)
+    if params.voice == "espeak":
+        seed, start_s = int(draw.randint(2**31 - 1)), float(draw.uniform(0.1, 0.6))
+        return listen(*speak(script, speaker, seed, start_s, duration_s))
+    speech = time_script(script, speaker, draw, duration_s)
     return listen(speech, synthesise(speech, speaker, draw))
 
 

@@ -76,7 +76,7 @@ def time_script(
     words: list[Word] = []
     phones: list[SpokenPhone] = []
     time_s = float(draw.uniform(0.1, 0.6))
-    for phrase in _phrases(script):
+    for phrase in phrases_of(script):
         durations = [
             _durations(word, i == len(phrase) - 1, speaker.rate, draw) for i, word in enumerate(phrase)
         ]
@@ -102,7 +102,8 @@ def time_script(
     return Speech(words=tuple(words), phones=tuple(phones), duration_s=duration_s)
 
 
-def _phrases(script: list[ScriptWord]) -> list[list[ScriptWord]]:
+def phrases_of(script: list[ScriptWord]) -> list[list[ScriptWord]]:
+    """Words up to each pause."""
     phrases: list[list[ScriptWord]] = [[]]
     for word in script:
         phrases[-1].append(word)

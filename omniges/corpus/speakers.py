@@ -4,6 +4,9 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from omniges.config import CorpusParams
+from omniges.types import Split
+
 _NAMES = (
     *(
         "ada",
@@ -79,3 +82,15 @@ def make_speaker(seed: int, number: int) -> Speaker:
 def clip_id(speaker: Speaker, index: int) -> str:
     """BEAT2's form: number, name, a recording kind (0), first and last index."""
     return f"{speaker.number}_{speaker.name}_0_{index}_{index}"
+
+
+def planned_clips(params: CorpusParams) -> list[tuple[str, int, int, Split]]:
+    """Id, speaker, index and split of every clip, in order."""
+    counts: dict[Split, int] = {
+        "train": params.train_clips,
+        "val": params.val_clips,
+        "test": params.test_clips,
+    }
+    splits = [split for split, count in counts.items() for _ in range(count)]
+    speakers = [make_speaker(params.seed, number) for number in range(1, params.speakers + 1)]
+    return [(clip_id(s, i), s.number, i, split) for s in speakers for i, split in enumerate(splits, start=1)]

@@ -7,15 +7,14 @@ from pathlib import Path
 from typing import Any
 
 from omniges.config import CorpusParams, Params
-from omniges.corpus.card import Notebook, external_card, write_card
-from omniges.corpus.clips import cast, make_clips, planned_clips
-from omniges.corpus.tree import SPLIT_FILE, clip_bytes, clip_files, split_bytes, write_bytes
+from omniges.corpus.files import SPLIT_FILE, clip_files
+from omniges.corpus.speakers import planned_clips
 from omniges.errors import ConfigError, DataError
 from omniges.files import atomic_folder, read_json, sha256_file, write_json
 from omniges.log import progress
 from omniges.workspace import Workspace
 
-GENERATOR = 2
+GENERATOR = 3
 """Raised with every change that makes other bytes from the same parameters."""
 MANIFEST = ".corpus.json"
 """At the tree's root, since a pipeline may delete the card before it makes it anew."""
@@ -30,6 +29,8 @@ def run(params: Params, W: Workspace) -> None:
     (missing files come back), with changed ones the stage refuses and names the edited files.
     """
     if not params.corpus.make:
+        from omniges.corpus.card import external_card, write_card
+
         write_card(W.corpus_card, external_card(params))
         return
     root, wanted = _checked_root(W.raw), identity(params.corpus)
@@ -61,7 +62,11 @@ def _write(params: CorpusParams, W: Workspace, missing: set[str]) -> None:
 
 def _fill(root: Path, params: CorpusParams, only: set[str] | None, *, card_at: Path) -> dict[str, str]:
     """Make all clips, write their files (or only some) and the card; returns path -> sha256."""
-    plan, hashes = planned_clips(params), {}
+    from omniges.corpus.card import Notebook, write_card
+    from omniges.corpus.clips import cast, make_clips
+    from omniges.corpus.tree import clip_bytes, split_bytes, write_bytes
+
+    hashes: dict[str, str] = {}
 
     def keep(name: str, contents: bytes) -> None:
         hashes[name] = hashlib.sha256(contents).hexdigest()
@@ -76,7 +81,7 @@ def _fill(root: Path, params: CorpusParams, only: set[str] | None, *, card_at: P
             for name, contents in clip_bytes(clip).items():
                 keep(name, contents)
         notebook.add_speaker(whole)
-    keep(SPLIT_FILE, split_bytes((clip, split) for clip, _, _, split in plan))
+    keep(SPLIT_FILE, split_bytes((clip, split) for clip, _, _, split in planned_clips(params)))
     write_card(card_at, notebook.card())
     return hashes
 
@@ -118,7 +123,7 @@ def _refuse_foreign(root: Path, state: Any) -> None:
     if edited:
         more = f" and {len(edited) - 5} more" if len(edited) > 5 else ""
         raise DataError(
-            f"{root}: the corpus parameters changed, but these files were edited or added by hand and would "
+            f"{root}: the corpus parameters (or the generator) changed, but these files were edited or added by hand and would "
             f"be lost: {', '.join(edited[:5])}{more}. Move them away or delete {root}; or change data.name "
             f"and data.root to make the new corpus beside it."
         )

@@ -9,12 +9,12 @@ import soundfile
 
 from omniges.corpus.accents import Talk
 from omniges.corpus.clips import Clip
+from omniges.corpus.files import clip_files
 from omniges.corpus.strokes import Stroke, strokes
 from omniges.files import atomic_path
 from omniges.timing import SAMPLE_RATE
 from omniges.types import Motion, Word
 
-SPLIT_FILE = "train_test_split.csv"
 _LABELS = {
     "beat": "01_beat_align",
     "deictic": "02_deictic",
@@ -22,11 +22,6 @@ _LABELS = {
     "metaphoric": "09_metaphoric",
     "emblem": "00_emblem",
 }
-
-
-def clip_files(clip: str) -> tuple[str, str, str, str]:
-    """Motion, audio, alignment and semantic labels, relative to the tree's root."""
-    return f"smplxflame_30/{clip}.npz", f"wave16k/{clip}.wav", f"textgrid/{clip}.TextGrid", f"sem/{clip}.txt"
 
 
 def clip_bytes(clip: Clip) -> dict[str, bytes]:
