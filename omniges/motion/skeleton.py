@@ -5,6 +5,9 @@ SMPL-X file is at hand; betas and expressions move nothing. See docs/motion.md f
 Units: metres; y up, the body looks along +z, its left is +x, arms spread (T-pose) at rest.
 """
 
+from dataclasses import dataclass
+from functools import lru_cache
+
 import numpy as np
 import torch
 from numpy.typing import NDArray
@@ -69,29 +72,58 @@ REST_OFFSETS: NDArray[np.float64] = _rest_offsets()
 """[55, 3] metres, each joint from its parent in the rest pose."""
 
 
-def forward_kinematics(rotation: Tensor, trans: Tensor, offsets: Tensor | None = None) -> Tensor:
+def forward_kinematics(
+    rotation: Tensor, trans: Tensor, offsets: Tensor | None = None, only: tuple[int, ...] | None = None
+) -> Tensor:
     """Joint positions of posed bones; differentiable.
 
     Args:
         rotation: [..., 55, 3, 3], each joint's turn relative to its parent.
         trans: [..., 3] metres.
         offsets: [55, 3] or [..., 55, 3] metres; None takes `REST_OFFSETS`.
+        only: M joints that are wanted; None wants all.
     Returns:
-        [..., 55, 3] metres.
+        [..., M, 3] metres, in the order of `only`.
     """
     if rotation.shape[-3:] != (N_JOINTS, 3, 3) or trans.shape != (*rotation.shape[:-3], 3):
         raise ShapeError(
             f"forward_kinematics: got rotation {tuple(rotation.shape)} and trans {tuple(trans.shape)}, "
             f"wanted [..., {N_JOINTS}, 3, 3] and [..., 3]."
         )
-    bones = torch.as_tensor(REST_OFFSETS) if offsets is None else offsets
-    bones = bones.to(rotation)
-    turns, positions = [rotation[..., 0, :, :]], [trans + bones[..., 0, :]]
-    for joint in range(1, N_JOINTS):
-        parent = PARENTS[joint]
-        positions.append(positions[parent] + (turns[parent] @ bones[..., joint, :, None])[..., 0])
-        turns.append(turns[parent] @ rotation[..., joint, :, :])
-    return torch.stack(positions, dim=-2)
+    bones = (torch.as_tensor(REST_OFFSETS) if offsets is None else offsets).to(rotation)
+    chain = _chain(only)
+    turn, place = rotation[..., :1, :, :], trans[..., None, :] + bones[..., :1, :]
+    places = [place]
+    for level, (joints, parents) in enumerate(
+        chain.levels
+    ):  # joints equally far from the pelvis move together
+        above = turn[..., parents, :, :]
+        place = place[..., parents, :] + (above @ bones[..., joints, :, None])[..., 0]
+        if level + 1 < len(chain.levels):
+            turn = above @ rotation[..., joints, :, :]
+        places.append(place)
+    return torch.cat(places, dim=-2)[..., chain.order, :]
+
+
+@dataclass(frozen=True)
+class _Chain:
+    levels: tuple[tuple[list[int], list[int]], ...]  # joints below the pelvis and their parents' places above
+    order: list[int]  # where the wanted joints are among all levels
+
+
+@lru_cache
+def _chain(only: tuple[int, ...] | None) -> _Chain:
+    wanted = tuple(range(N_JOINTS)) if only is None else only
+    needed = {joint for end in wanted for joint in _up_to_pelvis(end)} | {0}
+    levels, previous, done = [], [0], [0]
+    while joints := [joint for joint in sorted(needed) if PARENTS[joint] in previous]:
+        levels.append((joints, [previous.index(PARENTS[joint]) for joint in joints]))
+        previous, done = joints, done + joints
+    return _Chain(tuple(levels), [done.index(joint) for joint in wanted])
+
+
+def _up_to_pelvis(joint: int) -> list[int]:
+    return [] if joint < 0 else [joint, *_up_to_pelvis(PARENTS[joint])]
 
 
 def joint_positions(motion: Motion) -> NDArray[np.float64]:

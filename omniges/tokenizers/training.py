@@ -92,7 +92,7 @@ class Trainer:
         self.optimizer.zero_grad(set_to_none=True)
         with self._precision():
             output = self.model(frames, shared)
-        terms = self.loss(output.reconstruction.float(), frames, output.commitment)
+        terms = self.loss(output.reconstruction.float(), frames, output.commitment, phase=step)
         self.scaler.scale(terms["loss"]).backward()
         average_gradients(self.model.parameters())
         self.scaler.step(self.optimizer)
