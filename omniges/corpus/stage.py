@@ -124,6 +124,6 @@ def _refuse_foreign(root: Path, state: Any) -> None:
         more = f" and {len(edited) - 5} more" if len(edited) > 5 else ""
         raise DataError(
             f"{root}: the corpus parameters (or the generator) changed, but these files were edited or "
-            f"added by hand and would be lost: {', '.join(edited[:5])}{more}. Move them away or delete {root}; or change data.name "
-            f"and data.root to make the new corpus beside it."
+            f"added by hand and would be lost: {', '.join(edited[:5])}{more}. Move them away or "
+            f"delete {root}; or change data.name and data.root to make the new corpus beside it."
         )
