@@ -5,6 +5,7 @@ Figures from different encoders are never comparable, so an `Embedder` carries i
 figure shows them.
 """
 
+import hashlib
 import logging
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -137,6 +138,14 @@ def train(clips: Sequence[NDArray[np.floating]], section: EmbedderParams) -> tup
     final = float(np.mean(losses[-max(1, len(losses) // 10) :]))
     logger.info("embedder: reconstruction loss %.4f → %.4f", losses[0], final)
     return network.eval(), final
+
+
+def state_hash(network: FgdNetwork) -> str:
+    """SHA-256 of an encoder's weights that lie in no file."""
+    digest = hashlib.sha256()
+    for name, value in sorted(network.state_dict().items()):
+        digest.update(name.encode() + value.numpy().tobytes())
+    return digest.hexdigest()
 
 
 def reconstruction_loss(network: FgdNetwork, x: Tensor) -> Tensor:

@@ -20,6 +20,19 @@ from omniges.evaluation.summary import Comparison, VariantSummary
 logger = logging.getLogger(__name__)
 
 
+@dataclass(frozen=True, kw_only=True)
+class Options:
+    """How sure to be; see the section `evaluate` of params.yaml."""
+
+    seed: int
+    bootstrap: int  # resamples behind an interval
+    bootstrap_fgd: int
+
+    @classmethod
+    def of(cls, params: EvaluateParams) -> "Options":
+        return cls(seed=params.seed, bootstrap=params.bootstrap, bootstrap_fgd=params.bootstrap_fgd)
+
+
 @dataclass
 class Evaluation:
     """All figures of one evaluation."""
@@ -58,7 +71,7 @@ def evaluate(
     variants: Sequence[Variant],
     embedder: Embedder | None,
     scorer: Scorer | None,
-    options: EvaluateParams,
+    options: Options,
     train: Sequence[NDArray[np.floating]] = (),
 ) -> Evaluation:
     """Score every variant on every clip.

@@ -26,7 +26,7 @@ from omniges.evaluation import report, scorer
 from omniges.evaluation.baselines import NAMES as BASELINES
 from omniges.evaluation.baselines import folder as baseline_folder
 from omniges.evaluation.diversity import between_seeds
-from omniges.evaluation.evaluation import Evaluation, evaluate
+from omniges.evaluation.evaluation import Evaluation, Options, evaluate
 from omniges.evaluation.kinematics import Kinematics, kinematics
 from omniges.evaluation.listening import swap_distance
 from omniges.evaluation.report import tables
@@ -71,7 +71,9 @@ def run(params: Params, W: Workspace, render: Render | None = None) -> Evaluatio
     variants = variants_of(W)
     embedder = embedders.load(W.embedder)
     train = [embedder.features(values[:, :POSE_WIDTH]) for _, values in split_motion(W, "train")]
-    result = evaluate(references, variants, embedder, scorer.load(W.scorer), params.evaluate, train=train)
+    result = evaluate(
+        references, variants, embedder, scorer.load(W.scorer), Options.of(params.evaluate), train=train
+    )
     result.listening |= swap_figures(variants, references)
     result.ceiling = ceiling_of(W)
     made = made_by(params, W, result)
@@ -212,7 +214,7 @@ CEILING_GROUPS = {
 def ceiling_of(W: Workspace) -> dict[str, float]:
     """Share of variance that the corpus lets anybody explain, by group, if its card tells."""
     path = W.corpus_card / "card.json"
-    found = read_json(path).get("ceiling") if path.is_file() else None
+    found = read_json(path).get("ceiling_r2") if path.is_file() else None
     if not isinstance(found, dict):
         return {}
     known = {group: found.get(name) for group, name in CEILING_GROUPS.items()}

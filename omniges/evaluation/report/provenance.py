@@ -13,7 +13,7 @@ from typing import Any
 from omniges import checkpoint
 from omniges.config import Params
 from omniges.evaluation.evaluation import Evaluation
-from omniges.files import sha256_file
+from omniges.files import read_json, sha256_file
 from omniges.motion.layout import PART_NAMES
 from omniges.tracking import RUN_FILE
 from omniges.workspace import Workspace
@@ -37,7 +37,7 @@ def made_by(params: Params, W: Workspace, result: Evaluation) -> dict[str, Any]:
         "train_run": train_run(W),
         "made_at": datetime.now(UTC).isoformat(timespec="seconds"),
         "machine": machine(),
-        "packages": {name: _version(name) for name in PACKAGES},
+        "packages": package_versions(),
     }
 
 
@@ -64,7 +64,7 @@ def commit() -> str:
 def train_run(W: Workspace) -> str | None:
     """Id of the MLflow run that trained the model."""
     path = W.a2g / RUN_FILE
-    return path.read_text("utf-8").strip() if path.is_file() else None
+    return read_json(path).get("run") if path.is_file() else None
 
 
 def machine() -> str:
@@ -73,6 +73,11 @@ def machine() -> str:
     device = torch.cuda.get_device_name(0) if torch.cuda.is_available() else "no GPU"
     system = f"{platform.system()} {platform.machine()}, {os.cpu_count()} cores, {device}"
     return f"{system}, Python {platform.python_version()}"
+
+
+def package_versions() -> dict[str, str | None]:
+    """Versions of what the figures depend on."""
+    return {name: _version(name) for name in PACKAGES}
 
 
 def _file_hash(path: Path) -> str | None:

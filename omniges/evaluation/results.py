@@ -1,0 +1,125 @@
+"""Reading anybody's results: BEAT2's npz with whatever other code left out or changed, and what was done
+about it.
+"""
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from omniges.errors import DataError, EvaluationError
+from omniges.evaluation.scoring import Reference, Result
+from omniges.motion.layout import N_BETAS, N_EXPRESSIONS, N_JOINTS
+from omniges.motion.resample import resample_motion
+from omniges.types import Motion
+
+PREFIXES = ("", "res_")
+"""Files may be called CLIP.npz or, as EMAGE and its descendants write them, res_CLIP.npz."""
+DEFAULT_FPS = 30.0
+FAR_OFF = 0.9  # a result shorter than this share of its ground truth is worth a note
+
+
+def find_result(folder: Path, clip: str) -> Path:
+    """The file that holds a clip's result.
+
+    Raises:
+        DataError: there is none.
+    """
+    for prefix in PREFIXES:
+        path = folder / f"{prefix}{clip}.npz"
+        if path.is_file():
+            return path
+    raise DataError(f"{folder}: no result for {clip}; wanted {clip}.npz or res_{clip}.npz.")
+
+
+def read_result(folder: Path, reference: Reference, truth: Motion) -> Result:
+    """Read a clip's result and bring it to the ground truth's frame rate.
+
+    Args:
+        folder: results.
+        reference: names the clip.
+        truth: gives rate and length.
+    Raises:
+        DataError: missing, damaged, or no poses in it.
+        EvaluationError: not finite, or without frames.
+    """
+    path = find_result(folder, reference.clip)
+    arrays = _load(path)
+    notes: list[str] = []
+    poses = _poses(arrays, path)
+    n = len(poses)
+    motion = Motion(
+        poses=poses,
+        trans=_rows(
+            arrays,
+            "trans",
+            3,
+            n,
+            notes,
+            "no translation: it stands at the ground truth's first place",
+            truth.trans[0],
+        ),
+        expressions=_rows(
+            arrays, "expressions", N_EXPRESSIONS, n, notes, "no expressions: the face is not scored"
+        ),
+        betas=np.zeros(N_BETAS, np.float32),
+        fps=_fps(arrays, notes),
+    )
+    if not all(np.isfinite(x).all() for x in (motion.poses, motion.trans, motion.expressions)):
+        raise EvaluationError(f"{path.name} holds NaN or infinity.")
+    if motion.fps != truth.fps:
+        notes.append(f"{motion.fps:g} fps brought to {truth.fps:g} fps on the sphere")
+        motion = resample_motion(motion, truth.fps)
+    if motion.n_frames < FAR_OFF * truth.n_frames:
+        notes.append(f"{motion.n_frames} of {truth.n_frames} frames: only these are scored")
+    return Result(motion=motion, has_expressions="expressions" in arrays, notes=tuple(notes))
+
+
+def _load(path: Path) -> dict[str, NDArray[Any]]:
+    try:
+        with np.load(path, allow_pickle=False) as archive:
+            return {key: archive[key] for key in archive.files}
+    except Exception as error:  # a damaged archive fails in many ways: zip, zlib, header, pickle
+        raise DataError(f"{path}: can't be read as an npz of plain arrays ({error}).") from error
+
+
+def _poses(arrays: Mapping[str, NDArray[Any]], path: Path) -> NDArray[np.float32]:
+    if "poses" not in arrays:
+        raise DataError(f"{path}: got arrays {sorted(arrays)}, wanted poses [T, {3 * N_JOINTS}].")
+    poses = arrays["poses"]
+    if poses.ndim not in (2, 3) or len(poses) == 0 or poses[0].size != 3 * N_JOINTS:
+        raise EvaluationError(
+            f"{path.name}: poses have shape {poses.shape}, wanted [T >= 1, {3 * N_JOINTS}]."
+        )
+    return poses.reshape(len(poses), N_JOINTS, 3).astype(np.float32)
+
+
+def _rows(
+    arrays: Mapping[str, NDArray[Any]],
+    key: str,
+    width: int,
+    n: int,
+    notes: list[str],
+    missing: str,
+    default: NDArray[np.float64] | None = None,
+) -> NDArray[np.float64]:
+    """[n, width] of an array that may be absent; absent ones rest at `default`, and a note says so."""
+    if key not in arrays:
+        notes.append(missing)
+        return np.tile(np.zeros(width) if default is None else default, (n, 1))
+    values = np.asarray(arrays[key], np.float64)
+    if values.shape != (n, width):
+        raise EvaluationError(f"{key} has shape {values.shape}, wanted ({n}, {width}) to go with the poses.")
+    return values
+
+
+def _fps(arrays: Mapping[str, NDArray[Any]], notes: list[str]) -> float:
+    if "mocap_frame_rate" not in arrays:
+        notes.append(f"no mocap_frame_rate: taken as {DEFAULT_FPS:g} fps")
+        return DEFAULT_FPS
+    fps = float(arrays["mocap_frame_rate"])
+    if not 1 <= fps <= 240:
+        raise EvaluationError(f"mocap_frame_rate is {fps:g}, wanted 1 to 240.")
+    return fps
