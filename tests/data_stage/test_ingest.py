@@ -76,6 +76,10 @@ def test_two_runs_write_equal_bytes(tree: Path) -> None:
     assert sha256_tree(ingested(tree).ingest) == first
 
 
+def grid_path(tree: Path) -> Path:
+    return tree / "textgrid" / f"{CLIP}.TextGrid"
+
+
 def mp3_stereo(tree: Path) -> None:
     wave, _ = soundfile.read(wave_path(tree))
     upsampled = np.interp(
@@ -127,14 +131,12 @@ DAMAGES: dict[str, tuple[Callable[[Path], object], str]] = {
     "NaN in sound": (nan_wave, "audio: .*NaN or infinite samples"),
     "sound of another length": (short_wave, r"audio 1\.1.* s; allowed gap 1\.00 s"),
     "truncated TextGrid": (
-        lambda t: cut(t / "textgrid" / f"{CLIP}.TextGrid", 0.6),
+        lambda t: cut(grid_path(t), 0.6),
         "text: .*no whole TextGrid",
     ),
-    "missing TextGrid": (lambda t: (t / "textgrid" / f"{CLIP}.TextGrid").unlink(), "missing: textgrid/"),
+    "missing TextGrid": (lambda t: grid_path(t).unlink(), "missing: textgrid/"),
     "TextGrid without words": (
-        lambda t: (t / "textgrid" / f"{CLIP}.TextGrid").write_text(
-            textgrid([], 3.0).replace("words", "phon")
-        ),
+        lambda t: grid_path(t).write_text(textgrid([], 3.0).replace("words", "phon")),
         "text: .*wanted words",
     ),
     "rate too high": (
@@ -169,7 +171,7 @@ def test_a_damaged_clip_is_named_and_left_out(tree: Path, damage: str) -> None:
 def test_all_that_is_wrong_with_a_clip_is_said_at_once(tree: Path) -> None:
     change(tree, trans=np.zeros((99, 3)))
     wave_path(tree).write_bytes(b"no sound")
-    cut(tree / "textgrid" / f"{CLIP}.TextGrid", 0.5)
+    cut(grid_path(tree), 0.5)
     W = ingested(tree)
     faults = [f["problem"].partition(":")[0] for f in read_json(W.ingest / "faults.json")["faults"]]
     assert faults == ["audio", "motion", "text"]

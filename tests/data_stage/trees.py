@@ -44,7 +44,7 @@ def motion(clip: str, n_frames: int, fps: float = 30.0) -> Motion:
     steps = rng.standard_normal((n_frames, 55, 3)) * 0.01
     return Motion(
         poses=np.cumsum(steps, axis=0).astype(np.float32),
-        trans=np.cumsum(rng.standard_normal((n_frames, 3)) * 0.002, axis=0) + [0.1, 0.95, -0.2],
+        trans=np.cumsum(rng.standard_normal((n_frames, 3)) * 0.002, axis=0) + np.array([0.1, 0.95, -0.2]),
         expressions=rng.standard_normal((n_frames, 100)),
         betas=rng.standard_normal(300).astype(np.float32),
         fps=fps,
