@@ -9,10 +9,10 @@ from pathlib import Path
 import torch
 from torch import Tensor, nn
 
-from omniges.checkpoint import Checkpoint, load, load_state
 from omniges.errors import CheckpointError, ShapeError
 from omniges.motion.layout import GESTURE_WIDTH, PART_NAMES, PARTS
-from omniges.tokenizers.rvqvae import RVQVAE, RVQVAEConfig
+from omniges.tokenizers.checkpoints import read_part
+from omniges.tokenizers.rvqvae import RVQVAE
 from omniges.workspace import Workspace
 
 
@@ -105,26 +105,3 @@ class GestureTokenizer(nn.Module):
 
     def _each(self) -> list[tuple[str, RVQVAE]]:
         return [(part, model) for part, model in self.parts.items() if isinstance(model, RVQVAE)]
-
-
-def read_part(folder: Path, part: str) -> tuple[RVQVAE, Checkpoint]:
-    """One part's tokenizer from its checkpoint folder.
-
-    Raises:
-        CheckpointError: missing, damaged, or another part's.
-    """
-    checkpoint = load(folder)
-    if checkpoint.config.get("kind") != "rvqvae" or checkpoint.config.get("part") != part:
-        raise CheckpointError(
-            f"{folder}: got a checkpoint of kind {checkpoint.config.get('kind')!r} and part "
-            f"{checkpoint.config.get('part')!r}, wanted the rvqvae of {part}."
-        )
-    model = RVQVAE(RVQVAEConfig.from_dict(checkpoint.config["rvqvae"]))
-    load_state(model, checkpoint.tensors, folder)
-    width = PARTS[part].width
-    shapes = {
-        name: tuple(tensor.shape) for name, tensor in checkpoint.statistics.items() if name in ("mean", "std")
-    }
-    if shapes != {"mean": (width,), "std": (width,)}:
-        raise CheckpointError(f"{folder}: got statistics {shapes}, wanted mean and std of ({width},).")
-    return model.eval(), checkpoint

@@ -11,16 +11,24 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from omniges.checkpoint import load_foreign
+from omniges.checkpoint import digest, load_foreign
 from omniges.config import Params
 from omniges.errors import CheckpointError, ConfigError
 from omniges.files import atomic_path, sha256_file
 from omniges.motion.layout import N_TRANS, PARTS, POSE_WIDTH, TRANS_SLICE
+from omniges.tokenizers.checkpoints import read_part
 from omniges.tokenizers.quantizer import QuantizerConfig
 from omniges.tokenizers.rvqvae import RVQVAE, RVQVAEConfig
 from omniges.tokenizers.statistics import Statistics
 
 TOP_KEY = "net"
+PUBLISHED_FPS = 30
+_STATISTICS_FILES = {
+    "mean_pose": "*330_mean.npy",
+    "std_pose": "*330_std.npy",
+    "mean_trans": "*trans_mean.npy",
+    "std_trans": "*trans_std.npy",
+}
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -140,9 +148,9 @@ def published_statistics(
     mean, std = np.zeros(TRANS_SLICE.stop), np.ones(TRANS_SLICE.stop)
     mean[:POSE_WIDTH], std[:POSE_WIDTH] = _vector(mean_pose, POSE_WIDTH), _vector(std_pose, POSE_WIDTH)
     mean[TRANS_SLICE], std[TRANS_SLICE] = _vector(mean_trans, N_TRANS), _vector(std_trans, N_TRANS)
-    channels = PARTS[part].channels
     if part == "face":
-        return Statistics(np.zeros(len(channels), np.float32), np.ones(len(channels), np.float32))
+        return _unnormalised(part)
+    channels = PARTS[part].channels
     if not (std[channels] > 0).all():
         raise CheckpointError(
             f"{std_pose}: a deviation of {part} is not above zero; wanted the published file."
@@ -150,21 +158,62 @@ def published_statistics(
     return Statistics(mean[channels].astype(np.float32), std[channels].astype(np.float32))
 
 
+def statistics_in(part: str, folder: Path | None) -> Statistics:
+    """A part's published normalisation from a folder that holds the four arrays under their usual names."""
+    if folder is None:
+        if part == "face":
+            return _unnormalised(part)
+        raise CheckpointError(f"{part}: needs the statistics of its training; give --statistics FOLDER.")
+    found = {}
+    for name, pattern in _STATISTICS_FILES.items():
+        files = sorted(folder.glob(pattern))
+        if len(files) != 1:
+            raise CheckpointError(f"{folder}: got {len(files)} files like {pattern}, wanted one.")
+        found[name] = files[0]
+    return published_statistics(part, **found)
+
+
 def from_params(params: Params, part: str) -> tuple[RVQVAE, Statistics, dict[str, Any]]:
-    """The published tokenizer that `tokenizers.checkpoints` names, its statistics and its provenance."""
+    """The tokenizer that `tokenizers.checkpoints` names, its statistics and its provenance.
+
+    A `.pth` file needs the four published arrays beside it; a checkpoint folder carries its own.
+    """
     files = params.tokenizers.checkpoints.model_dump()
-    wanted = ("mean_pose", "std_pose", "mean_trans", "std_trans")
-    missing = [name for name in wanted if files[name] is None]
+    path = Path(files[part])
+    if path.is_dir():
+        model, checkpoint = read_part(path, part)
+        if checkpoint.config["fps"] not in (None, params.data.fps):
+            raise ConfigError(
+                f"tokenizers.checkpoints.{part}: {path} was trained at {checkpoint.config['fps']} fps, "
+                f"data.fps is {params.data.fps}. Set data.fps to it, or train this part here."
+            )
+        mean, std = (checkpoint.statistics[name].numpy() for name in ("mean", "std"))
+        return model, Statistics(mean, std), {"copied_from": digest(path)}
+    missing = [name for name in _STATISTICS_FILES if files[name] is None]
     if missing:
         raise ConfigError(
             f"tokenizers.checkpoints.{part} is set, but {', '.join(missing)} are null; published tokenizers "
             "need the statistics that they were trained with (beatx_2_330_mean.npy and its companions)."
         )
-    path = Path(files[part])
-    statistics = published_statistics(part, **{name: Path(files[name]) for name in wanted})
-    hashes = {name: sha256_file(Path(files[name])) for name in wanted}
-    model = load_published(path, part)
-    return model, statistics, {"published": path.name, "sha256": sha256_file(path), "statistics": hashes}
+    if params.data.fps != PUBLISHED_FPS:
+        raise ConfigError(
+            f"tokenizers.checkpoints.{part}: published tokenizers read {PUBLISHED_FPS} fps, data.fps is "
+            f"{params.data.fps}. Set data.fps to {PUBLISHED_FPS}, or train this part here."
+        )
+    arrays = {name: Path(files[name]) for name in _STATISTICS_FILES}
+    hashes = {name: sha256_file(array) for name, array in arrays.items()}
+    statistics = published_statistics(part, **arrays)
+    return load_published(path, part), statistics, {**provenance(path), "statistics": hashes}
+
+
+def provenance(path: Path) -> dict[str, Any]:
+    """What a converted checkpoint says about its source."""
+    return {"published": path.name, "sha256": sha256_file(path)}
+
+
+def _unnormalised(part: str) -> Statistics:
+    width = PARTS[part].width
+    return Statistics(np.zeros(width, np.float32), np.ones(width, np.float32))
 
 
 def _vector(path: Path, width: int) -> NDArray[np.float64]:

@@ -11,7 +11,6 @@ from typing import Any
 import numpy as np
 import torch
 
-from omniges import checkpoint
 from omniges.config import Params
 from omniges.data.clips import read_clips
 from omniges.data.motion_table import read_motion_features
@@ -22,6 +21,7 @@ from omniges.motion.features import gesture_from_features
 from omniges.motion.layout import FRAMES_PER_CODE, PART_NAMES, PARTS
 from omniges.tokenizers import published, reconstruction
 from omniges.tokenizers import statistics as normalisation
+from omniges.tokenizers.checkpoints import save_part
 from omniges.tokenizers.gesture_tokenizer import GestureTokenizer
 from omniges.tokenizers.quantizer import QuantizerConfig
 from omniges.tokenizers.reconstruction import ClipChannels
@@ -59,24 +59,6 @@ def train(params: Params, W: Workspace, part: str) -> None:
     if rank() == 0:
         save_part(W.tokenizer(part), part, model, statistics, params.data.fps, provenance)
         write_json(W.tokenizer(part) / REPORT, report)
-
-
-def save_part(
-    folder: Path,
-    part: str,
-    model: RVQVAE,
-    statistics: normalisation.Statistics,
-    fps: float | None,
-    provenance: dict[str, Any],
-) -> None:
-    """Write one part's checkpoint folder."""
-    checkpoint.save(
-        folder,
-        tensors=model.state_dict(),
-        config={"kind": "rvqvae", "part": part, "fps": fps, "rvqvae": model.config.to_dict()},
-        statistics={"mean": torch.from_numpy(statistics.mean), "std": torch.from_numpy(statistics.std)},
-        provenance=provenance,
-    )
 
 
 def codes(params: Params, W: Workspace, clips: Sequence[str]) -> list[ClipFault]:
