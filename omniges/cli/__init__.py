@@ -2,6 +2,8 @@
 
 import importlib
 import sys
+from functools import cache
+from pathlib import Path
 from typing import Any
 
 import typer
@@ -9,9 +11,14 @@ import typer
 from omniges import log
 from omniges.errors import OmnigesError
 
-# command → module:function; the modules must be light at the top, since every start imports them.
+# command → module:function. A start imports its own command's module alone, `--help` all of them.
 COMMANDS = {
     "stage": "omniges.cli.stages:stage",
+    "generate": "omniges.cli.generate:generate",
+    "tokenizer": "omniges.cli.tokenizer:tokenizer",
+    "corpus": "omniges.cli.corpus:corpus",
+    "evaluate": "omniges.cli.evaluate:evaluate",
+    "view": "omniges.cli.view:view",
     "params": "omniges.cli.params:params",
     "status": "omniges.cli.status:status",
     "summary": "omniges.cli.summary:summary",
@@ -31,8 +38,28 @@ class _App(typer.Typer):
             sys.exit(1)
 
 
-app = _App(no_args_is_help=True, pretty_exceptions_enable=False, help=__doc__)
+def __getattr__(name: str) -> Any:
+    """`app` is built when it is asked for: the Snakefile needs this package, but none of its commands."""
+    if name != "app":
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    return _build()
 
-for _name, _target in COMMANDS.items():
-    _module, _, _function = _target.partition(":")
-    app.command(_name)(getattr(importlib.import_module(_module), _function))
+
+@cache
+def _build() -> _App:
+    app = _App(no_args_is_help=True, pretty_exceptions_enable=False)
+    app.callback(help="Gesture from speech; the pipeline runs by `dvc repro` or `snakemake`.")(_group)
+    for name in _wanted():
+        module, _, function = COMMANDS[name].partition(":")
+        app.command(name)(getattr(importlib.import_module(module), function))
+    return app
+
+
+def _group() -> None:
+    """Keeps `app` a group of commands, even where only one of them is loaded."""
+
+
+def _wanted() -> list[str]:
+    """The command that is being called; all of them where that can't be told (help, tests)."""
+    called = Path(sys.argv[0]).name in ("omniges", "__main__.py") and len(sys.argv) > 1
+    return [sys.argv[1]] if called and sys.argv[1] in COMMANDS else list(COMMANDS)
