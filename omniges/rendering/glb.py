@@ -161,7 +161,7 @@ def _animation(store: Store, motion: Motion, name: str) -> dict[str, Any]:
     """One sampler a joint for its turn, one for the pelvis's place, one for the face."""
     times = store.add(np.arange(motion.n_frames) / motion.fps, "f4", bounds=True)
     turns = Rotation.from_rotvec(np.asarray(motion.poses, np.float64).reshape(-1, 3)).as_quat()
-    turns = _continuous(turns.reshape(-1, N_JOINTS, 4))
+    turns = continuous_quaternions(turns.reshape(-1, N_JOINTS, 4))
     outputs = [("rotation", joint, store.add(turns[:, joint], "f4")) for joint in range(N_JOINTS)]
     outputs.append(("translation", 0, store.add(motion.trans + REST_OFFSETS[0], "f4")))
     outputs.append(("weights", N_JOINTS + 1, store.add(face_weights(motion).reshape(-1), "f4")))
@@ -172,7 +172,7 @@ def _animation(store: Store, motion: Motion, name: str) -> dict[str, Any]:
     return {"name": name, "samplers": samplers, "channels": channels}
 
 
-def _continuous(quaternions: NDArray[np.float64]) -> NDArray[np.float64]:
+def continuous_quaternions(quaternions: NDArray[np.float64]) -> NDArray[np.float64]:
     """Flip signs so that neighbours in time lie in one hemisphere. quaternions: [T, J, 4] (x, y, z, w)."""
     same = (quaternions[1:] * quaternions[:-1]).sum(-1) >= 0
     sign = np.cumprod(np.concatenate([np.ones((1, N_JOINTS)), np.where(same, 1.0, -1.0)]), axis=0)

@@ -104,10 +104,10 @@ def _encode(
             container.mux(video.encode(frame))
         container.mux(video.encode())
         if audio is not None and wave is not None:
-            _encode_sound(container, audio, wave)
+            encode_sound(container, audio, wave)
 
 
-def _encode_sound(
+def encode_sound(
     container: av.container.OutputContainer, stream: av.AudioStream, wave: NDArray[np.float32]
 ) -> None:
     for start in range(0, len(wave), 1024):
