@@ -131,6 +131,7 @@ class A2G(nn.Module):
         self.text_in = nn.Sequential(
             nn.LayerNorm(data.text_width), nn.Linear(data.text_width, sizes.text_width)
         )
+        self.dropout = nn.Dropout(sizes.dropout)
         self.gesture_in = nn.Linear(TOKEN_WIDTH, sizes.gesture_width)
         # What is heard at a token's own time also reaches it directly: attention would have to learn to
         # find it first.
@@ -160,8 +161,8 @@ class A2G(nn.Module):
         rows = torch.where(heard.speaker < 0, len(self.config.data.speakers), heard.speaker)
         time_s = self._frame_time_s(heard.frames.shape[1], heard.frames.device)
         audio = self.fusion(
-            self.statistics.normalise("wavlm", heard.wavlm),
-            self.statistics.normalise("mfcc", heard.mfcc),
+            self.dropout(self.statistics.normalise("wavlm", heard.wavlm)),
+            self.dropout(self.statistics.normalise("mfcc", heard.mfcc)),
             time_s.expand(len(heard.frames), -1),
             heard.frames,
         )
@@ -169,7 +170,7 @@ class A2G(nn.Module):
             audio=audio,
             frames=heard.frames,
             tokens=heard.frames.unflatten(1, (-1, FRAMES_PER_CODE)).any(-1),
-            text=self.text_in(heard.text.float()),
+            text=self.text_in(self.dropout(heard.text.float())),
             text_mask=heard.text_mask,
             text_time_s=heard.text_span_s.float().mean(-1),
             speaker=self.speaker(rows),

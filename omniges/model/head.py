@@ -20,7 +20,7 @@ from torch.nn import functional as F
 class CodePrediction:
     """What the head says when it is told the true coarser codes."""
 
-    logits: Tensor  # [B, N, P, Q, K]
+    log_probability: Tensor  # [B, N, P, Q, K] nats
     latent: Tensor  # [B, N, P, D]: expected code vectors, summed over the quantizers
 
 
@@ -72,8 +72,10 @@ class CodeHead(nn.Module):
         hidden = self._states(states)[:, :, :, None] + torch.einsum("bnpqd,pqdu->bnpqu", before, self.coarser)
         hidden = self._activate(hidden + self.level)
         logits = torch.einsum("bnpqu,pquk->bnpqk", hidden, self.to_logits) + self.bias
-        latent = torch.einsum("bnpqk,pqkd->bnpd", logits.float().softmax(-1), self.codebooks)
-        return CodePrediction(logits=logits, latent=latent)
+        # One softmax serves both losses; over so many codes it takes a tenth of the step.
+        log_probability = logits.float().log_softmax(-1)
+        latent = torch.einsum("bnpqk,pqkd->bnpd", log_probability.exp(), self.codebooks)
+        return CodePrediction(log_probability=log_probability, latent=latent)
 
     def choose(self, states: Tensor, pick: Callable[[Tensor, int], Tensor]) -> Tensor:
         """Generate codes level by level.

@@ -8,7 +8,6 @@ from dataclasses import dataclass, fields
 
 import torch
 from torch import Tensor
-from torch.nn import functional as F
 
 from omniges.config import LossParams
 from omniges.model.a2g import Prediction
@@ -50,17 +49,17 @@ def losses(prediction: Prediction, target: Target, head: CodeHead) -> Losses:
     error = (prediction.codes.latent - truth) / scale
     pairs = target.tokens[:, 1:] & target.tokens[:, :-1]
     return Losses(
-        codes=code_loss(prediction.codes.logits, target.codes, target.tokens),
+        codes=code_loss(prediction.codes.log_probability, target.codes, target.tokens),
         reconstruction=masked_mean(error.square().mean((-1, -2)), target.tokens),
         velocity=masked_mean((error[:, 1:] - error[:, :-1]).square().mean((-1, -2)), pairs),
         side=masked_mean((prediction.side.float() - target.side).square().mean(-1), target.frames),
     )
 
 
-def code_loss(logits: Tensor, codes: Tensor, tokens: Tensor) -> Tensor:
-    """Cross-entropy a code: logits [B, N, P, Q, K], codes [B, N, P, Q], tokens [B, N] bool. Scalar, nats."""
-    entropy = F.cross_entropy(logits.float().flatten(0, 3), codes.flatten(), reduction="none")
-    return masked_mean(entropy.view(codes.shape).mean((-1, -2)), tokens)
+def code_loss(log_probability: Tensor, codes: Tensor, tokens: Tensor) -> Tensor:
+    """Cross-entropy a code, in nats: [B, N, P, Q, K], codes [B, N, P, Q], tokens [B, N] bool to a scalar."""
+    entropy = -log_probability.gather(-1, codes[..., None])[..., 0]
+    return masked_mean(entropy.mean((-1, -2)), tokens)
 
 
 def masked_mean(values: Tensor, mask: Tensor) -> Tensor:

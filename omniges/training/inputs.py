@@ -17,6 +17,9 @@ from omniges.training.draws import seed_of
 from omniges.training.loop import Data
 from omniges.workspace import Workspace
 
+CONSTANT_STD = 1e-4
+"""Radians; the deviation that a jaw or eye channel which never moves in the train split is given."""
+
 
 @dataclass(frozen=True, kw_only=True)
 class Inputs:
@@ -49,6 +52,8 @@ def load_inputs(params: Params, workspace: Workspace) -> Inputs:
         for name in ("mfcc", "wavlm", "side")
         for kind, value in (("mean", index.statistics[name].mean), ("std", index.statistics[name].std))
     }
+    # The pack gives a constant channel a std of 1; one radian would make the least error there visible.
+    statistics["side_std"][statistics["side_std"] == 1] = CONSTANT_STD
     sizes = DataSizes(
         wavlm_width=len(statistics["wavlm_mean"]),
         mfcc_width=len(statistics["mfcc_mean"]),

@@ -25,18 +25,18 @@ def test_generation_that_picks_the_truth_sees_the_logits_of_training():
     seen = []
 
     def pick(logits, level):
-        seen.append(logits[0])
+        seen.append(logits[0].log_softmax(-1))
         return codes[..., level]
 
     assert torch.equal(net.choose(states[None], pick), codes)
-    torch.testing.assert_close(torch.stack(seen, 3), net(states, codes).logits, atol=1e-5, rtol=1e-4)
+    torch.testing.assert_close(torch.stack(seen, 3), net(states, codes).log_probability, atol=1e-5, rtol=1e-4)
 
 
 def test_a_level_depends_on_coarser_codes_only():
     net, codes, states = head(), truth(), torch.randn(2, 5, 20)
     changed = codes.clone()
     changed[..., 1] = (changed[..., 1] + 1) % toys.CODES
-    before, after = net(states, codes).logits, net(states, changed).logits
+    before, after = (net(states, c).log_probability for c in (codes, changed))
     torch.testing.assert_close(before[..., :2, :], after[..., :2, :], atol=1e-6, rtol=0)
     assert not torch.allclose(before[..., 2, :], after[..., 2, :], atol=1e-3)
 
@@ -47,7 +47,7 @@ def test_the_expected_latent_is_the_mean_over_all_codes():
     want = torch.zeros(2, 5, toys.PARTS, toys.CODE_DIM)
     for part in range(toys.PARTS):
         for level in range(toys.QUANTIZERS):
-            probability = got.logits[:, :, part, level].softmax(-1)
+            probability = got.log_probability[:, :, part, level].exp()
             for code in range(toys.CODES):
                 want[:, :, part] += probability[..., code, None] * net.codebooks[part, level, code]
     torch.testing.assert_close(got.latent, want, atol=1e-5, rtol=1e-4)
@@ -65,12 +65,15 @@ def test_losses_have_their_closed_forms():
     latent = net.vectors(codes).sum(3)
     certain = torch.nn.functional.one_hot(codes, toys.CODES) * 100.0
     side = torch.zeros(2, 20, 9)
-    made = Prediction(codes=CodePrediction(logits=certain, latent=latent), side=side)
+    made = Prediction(codes=CodePrediction(log_probability=certain.log_softmax(-1), latent=latent), side=side)
     perfect = losses(made, target(codes), net)
     assert all(value.item() < 1e-6 for value in perfect.items().values())
 
     # No idea about codes; latents off by a constant, (0.34 / 1.7)^2 = 0.04, at no velocity; side off by 2.
-    wrong = Prediction(codes=CodePrediction(logits=certain * 0, latent=latent + 0.34), side=side + 2)
+    wrong = Prediction(
+        codes=CodePrediction(log_probability=(certain * 0).log_softmax(-1), latent=latent + 0.34),
+        side=side + 2,
+    )
     found = losses(wrong, target(codes), net)
     assert math.isclose(found.codes.item(), math.log(toys.CODES), rel_tol=1e-6)
     assert math.isclose(found.reconstruction.item(), 0.04, rel_tol=1e-4)
@@ -86,7 +89,10 @@ def test_the_given_past_is_not_marked():
     certain = torch.nn.functional.one_hot(codes, toys.CODES) * 100.0
     latent[:, :2] += 9.0
     certain[:, :2] = 0.0
-    made = Prediction(codes=CodePrediction(logits=certain, latent=latent), side=torch.zeros(2, 20, 9))
+    made = Prediction(
+        codes=CodePrediction(log_probability=certain.log_softmax(-1), latent=latent),
+        side=torch.zeros(2, 20, 9),
+    )
     found = losses(made, target(codes, given=2), net)
     assert found.codes.item() < 1e-6
     assert found.reconstruction.item() < 1e-9
@@ -105,7 +111,7 @@ def test_a_batch_of_two_is_the_mean_of_its_samples_even_with_unequal_pasts():
         halves.append(
             losses(
                 Prediction(
-                    codes=CodePrediction(logits=made.logits[one], latent=made.latent[one]),
+                    codes=CodePrediction(log_probability=made.log_probability[one], latent=made.latent[one]),
                     side=torch.zeros(1, 20, 9),
                 ),
                 Target(
