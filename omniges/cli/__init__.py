@@ -19,6 +19,8 @@ COMMANDS = {
     "corpus": "omniges.cli.corpus:corpus",
     "evaluate": "omniges.cli.evaluate:evaluate",
     "view": "omniges.cli.view:view",
+    "doctor": "omniges.cli.doctor:doctor",
+    "download": "omniges.cli.download:download",
     "params": "omniges.cli.params:params",
     "status": "omniges.cli.status:status",
     "summary": "omniges.cli.summary:summary",
