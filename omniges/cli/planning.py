@@ -96,11 +96,12 @@ class SnakemakePlan:
 
     MARKS = STATE / "run"
 
-    def __init__(self, plan: Plan, params: Params, *, forced: frozenset[str]) -> None:
+    def __init__(self, plan: Plan, params: Params, *, forced: frozenset[str], restored: bool) -> None:
         self.plan = plan
         self.params = params
         self._forced = forced
         self._jobs = {unit.name: unit for unit in plan.to_run()}
+        self.changes = restored or bool(self._jobs)  # whether this run leaves other outputs than it found
 
     @classmethod
     def start(cls, *, main: bool, dry: bool, forced: Iterable[str] = ()) -> "SnakemakePlan":
@@ -117,12 +118,14 @@ class SnakemakePlan:
             _take_lock()
             shutil.rmtree(cls.MARKS, ignore_errors=True)
         plan = make_plan(params, forced=wanted)
+        restored = False
         if main and not dry:
             for unit in plan.units.values():
                 if plan.state(unit)[0] == "restorable":
                     plan.restore(unit)
+                    restored = True
             plan.hashes.merge()
-        return cls(plan, params, forced=wanted)
+        return cls(plan, params, forced=wanted, restored=restored)
 
     @classmethod
     def of_workflow(cls, workflow: Any) -> "SnakemakePlan":
@@ -151,9 +154,13 @@ class SnakemakePlan:
         return str(self.MARKS / (stage if kind == "one" else f"{stage}-{{label}}"))
 
     def jobs(self, stage: str | None = None) -> list[str]:
-        """Marks of all jobs for a stage and what comes before it; of the whole graph by default."""
+        """Marks of all jobs for a stage and what comes before it; of the whole graph by default.
+
+        dvc.yaml stands first, since it exists: Snakemake would count a target without any input as a job.
+        """
         names = set(self.plan.graph.closure(stage)) if stage else set(self.plan.graph.stages)
-        return [str(self.MARKS / unit.name) for unit in self._jobs.values() if unit.stage.name in names]
+        marks = [str(self.MARKS / unit.name) for unit in self._jobs.values() if unit.stage.name in names]
+        return ["dvc.yaml", *marks]
 
     def before(self, stage: str) -> list[str]:
         """Marks that a stage's jobs wait for."""

@@ -4,8 +4,12 @@ import os
 import subprocess
 import sys
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from omniges.errors import PipelineError
+
+if TYPE_CHECKING:
+    from omniges.cli.planning import SnakemakePlan
 
 LOGS = Path("reports/logs")
 TAIL_LINES = 20
@@ -22,13 +26,15 @@ def record() -> None:
     late = [unit.name for unit in plan.units.values() if plan.state(unit)[0] != "fresh"]
     if late:
         raise PipelineError(f"not up to date: {', '.join(late[:8])}. Run `snakemake --cores all` first.")
-    _dvc_commit(list(plan.graph.stages))
+    _dvc_commit()
 
 
-def after_success(plan: object) -> None:
+def after_success(plan: "SnakemakePlan") -> None:
     """At the end of a whole Snakemake run that nobody but the user started: record it."""
     under_dvc = "DVC_STAGE" in os.environ
     if under_dvc or not Path(".dvc").is_dir() or os.environ.get("OMNIGES_RECORD", "1") == "0":
+        return
+    if not plan.changes and Path("dvc.lock").is_file():
         return
     try:
         record()
@@ -60,6 +66,6 @@ def _failed(log: Path) -> bool:
     return lock.exists() and log.stat().st_mtime >= lock.stat().st_mtime
 
 
-def _dvc_commit(stages: list[str]) -> None:
-    command = [sys.executable, "-m", "dvc", "commit", "--force", "--quiet", *stages]
-    subprocess.run(command, check=True)
+def _dvc_commit() -> None:
+    # Naming the stages would make DVC load its graph once for each of them.
+    subprocess.run([sys.executable, "-m", "dvc", "commit", "--force", "--quiet"], check=True)
