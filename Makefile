@@ -9,7 +9,7 @@ export DVC_NO_ANALYTICS = 1
 export MLFLOW_DISABLE_TELEMETRY = true
 
 .DEFAULT_GOAL := help
-.PHONY: help env env-dev demo test check status proofs clean
+.PHONY: help env env-dev demo small test check status proofs clean
 
 help: ## list the commands
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:[^#]*##/\t/' | expand -t 12
@@ -33,6 +33,9 @@ demo: env ## corpus, training and report in one go
 	omniges params
 	dvc repro
 	omniges summary
+
+small: env-dev ## a run of minutes in a copy: every stage for real, then nothing left to do for either tool
+	python tests/workflow/small.py
 
 status: env ## which stages are up to date, and why not
 	omniges status
