@@ -57,14 +57,8 @@ def write_world(W: Workspace, splits: dict[str, str], n_frames: int = 200) -> No
         for clip, split in sorted(splits.items())
     ]
     W.ingest.mkdir(parents=True)
-    kinds = {
-        "id": "string",
-        "speaker": "int64",
-        "split": "string",
-        "n_frames": "int64",
-        "duration_s": "float64",
-    }
-    columns = [(name, getattr(pa, kind)()) for name, kind in kinds.items()]
+    strings, integers = ("id", "split"), ("speaker", "n_frames")
+    columns = [*((name, pa.string()) for name in strings), *((name, pa.int64()) for name in integers)]
     schema = pa.schema([*columns, ("duration_s", pa.float64())])
     pq.write_table(pa.Table.from_pylist(rows, schema), W.ingest / "clips.parquet")
     for seed, clip in enumerate(sorted(splits)):

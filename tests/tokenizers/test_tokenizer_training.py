@@ -1,0 +1,193 @@
+"""Training: it learns, it resumes exactly, it stops with a reason; statistics, losses and windows."""
+
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from scipy.spatial.transform import Rotation
+from tokenizer_toys import moving, normal, with_tokenizers
+
+from omniges.config import Params
+from omniges.errors import ConfigError, TrainingError
+from omniges.motion.features import motion_to_features
+from omniges.motion.layout import PARTS
+from omniges.motion.rotations import matrix_to_rot6d
+from omniges.tokenizers import statistics as normalisation
+from omniges.tokenizers.losses import LossWeights, ReconstructionLoss
+from omniges.tokenizers.rvqvae import RVQVAE
+from omniges.tokenizers.stage import config_of
+from omniges.tokenizers.training import Trainer, averages_of, lr_share
+from omniges.tokenizers.windows import TrainFrames
+
+Clips = list[tuple[str, np.ndarray]]
+
+
+def clips_of(part: str, n: int = 2, n_frames: int = 200) -> Clips:
+    channels = PARTS[part].channels
+    return [
+        (f"1_made_0_{i}_{i}", motion_to_features(moving(n_frames, i)).values[:, channels]) for i in range(n)
+    ]
+
+
+def trainer_of(params: Params, part: str = "lower_trans", clips: Clips | None = None) -> Trainer:
+    clips = clips_of(part) if clips is None else clips
+    statistics = normalisation.measure(part, (values for _, values in clips))
+    data = TrainFrames.of(part, clips, statistics, params.tokenizers.window_frames)
+    torch.manual_seed(params.tokenizers.seed)
+    return Trainer(part, RVQVAE(config_of(params, part)), data, statistics, params.tokenizers)
+
+
+def same_state(one: Trainer, other: Trainer) -> None:
+    for name, value in one.model.state_dict().items():
+        assert torch.equal(value, other.model.state_dict()[name]), name
+    for name, value in averages_of(one.model).items():
+        assert torch.equal(value, averages_of(other.model)[name]), name
+
+
+def test_a_stopped_training_ends_where_an_unbroken_one_does(params: Params, tmp_path: Path):
+    params = with_tokenizers(
+        params, dropout=0.1, temperature=0.5, dead_below=1.5
+    )  # all that draws random numbers
+    whole, first = trainer_of(params), trainer_of(params)
+    whole.run()
+    state = tmp_path / "state.pt"
+    first.run(state, stop_after=17)
+    second = trainer_of(params)
+    second.run(state)
+    same_state(whole, second)
+    assert [point.step for point in second.history][-1] == 30
+
+
+def test_a_state_of_other_parameters_is_refused(params: Params, tmp_path: Path):
+    state = tmp_path / "state.pt"
+    trainer_of(params).run(state, stop_after=2)
+    with pytest.raises(TrainingError, match="other parameters"):
+        trainer_of(with_tokenizers(params, lr=0.1)).run(state)
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {},
+        {"compatible": True, "start": "rows", "temperature": 0.5},
+        {"gradient": "rotation"},
+        {"precision": "bf16"},
+        {"acceleration": 0.5, "geodesic": 0.0, "joints": 0.0},
+    ],
+)
+def test_every_recipe_learns(params: Params, changes: dict[str, object]):
+    trainer = trainer_of(with_tokenizers(params, steps=80, lr_milestones=[70], lr=6e-3, width=32, **changes))
+    trainer.run()
+    first, last = trainer.history[0].values, trainer.history[-1].values
+    assert last["reconstruction"] < 0.75 * first["reconstruction"]
+    assert not trainer.model.training
+
+
+def test_a_loss_that_is_no_number_names_step_and_clips(params: Params):
+    clips = clips_of("lower_trans")
+    trainer = trainer_of(params, clips=clips)
+    trainer.data.frames[250:] = torch.nan  # in the second clip only
+    with pytest.raises(TrainingError, match=r"loss is nan at step \d+; clips of that batch:.*1_made_0_1_1"):
+        trainer.run()
+
+
+def test_half_precision_needs_a_gpu(params: Params):
+    if torch.cuda.is_available():
+        pytest.skip("a GPU is here")
+    with pytest.raises(ConfigError, match="fp16 needs a GPU"):
+        trainer_of(with_tokenizers(params, precision="fp16"))
+
+
+def test_learning_rate_warms_up_and_steps_down(params: Params):
+    section = with_tokenizers(params, warmup_steps=4, lr_milestones=[10, 20], lr_gamma=0.1).tokenizers
+    shares = [lr_share(step, section) for step in (0, 1, 3, 4, 9, 10, 19, 20)]
+    np.testing.assert_allclose(shares, [0.25, 0.5, 1, 1, 1, 0.1, 0.1, 0.01])
+
+
+def test_statistics_are_numpys_with_a_floor():
+    clips = [values for _, values in clips_of("lower_trans", n=3)]
+    got = normalisation.measure("lower_trans", clips)
+    frames = np.concatenate(clips).astype(np.float64)
+    np.testing.assert_allclose(got.mean, frames.mean(axis=0), atol=1e-6)
+    want = np.maximum(frames.std(axis=0), [*[1e-3] * 54, *[1e-4] * 3])
+    np.testing.assert_allclose(got.std, want, rtol=1e-4)
+    still = normalisation.measure("lower_trans", [np.full((5, 57), 1000.0)])
+    np.testing.assert_allclose(still.std[[0, 53, 54, 56]], [1e-3, 1e-3, 1e-4, 1e-4])
+
+
+def test_an_empty_train_split_and_short_clips_are_named(params: Params):
+    with pytest.raises(TrainingError, match="train split is empty"):
+        normalisation.measure("face", [])
+    with pytest.raises(TrainingError, match=r"no train clip has 32 frames \(longest of 2: 20\)"):
+        trainer_of(params, clips=clips_of("lower_trans", n_frames=20))
+
+
+def test_windows_lie_inside_clips_and_follow_their_seed():
+    part, lengths = "face", (40, 10, 35)
+    clips = [(f"clip{i}", np.full((n, 100), float(i), np.float32)) for i, n in enumerate(lengths)]
+    unit = normalisation.Statistics(np.zeros(100, np.float32), np.ones(100, np.float32))
+    data = TrainFrames.of(part, clips, unit, window=32)
+    assert len(data.starts) == (40 - 31) + (35 - 31)
+    batch = data.batch(200, seed=1)
+    owners = batch[:, :, 0].unique(dim=1)
+    assert owners.shape == (200, 1)  # no window crosses clips, the short one is never drawn
+    assert data.clips_of(200, seed=1) == ["clip0", "clip2"]
+    assert torch.equal(batch, data.batch(200, seed=1))
+    assert not torch.equal(batch, data.batch(200, seed=2))
+
+
+def unit_loss(part: str, **weights: float) -> ReconstructionLoss:
+    width = PARTS[part].width
+    chosen = {
+        "commitment": 0.0,
+        "velocity": 0.0,
+        "acceleration": 0.0,
+        "geodesic": 0.0,
+        "joints": 0.0,
+        **weights,
+    }
+    return ReconstructionLoss(part, LossWeights(**chosen), torch.zeros(width), torch.ones(width))
+
+
+def test_channel_losses_are_smooth_l1_of_differences():
+    found, wanted = normal(2, 6, 100), normal(2, 6, 100, seed=1)
+
+    def smooth(x: np.ndarray) -> float:
+        return float(np.where(np.abs(x) < 1, x**2 / 2, np.abs(x) - 0.5).mean())
+
+    gap = (found - wanted).numpy()
+    loss = unit_loss("face", commitment=0.02, velocity=0.5, acceleration=0.25)(
+        found, wanted, torch.tensor(3.0)
+    )
+    want = smooth(gap) + 0.06 + 0.5 * smooth(np.diff(gap, axis=1)) + 0.25 * smooth(np.diff(gap, n=2, axis=1))
+    assert loss["loss"].item() == pytest.approx(want, rel=1e-5)
+
+
+def test_a_rotation_alone_costs_its_squared_chord_and_the_distance_it_moves_joints():
+    rest = matrix_to_rot6d(torch.eye(3).expand(1, 4, 30, 3, 3)).clone()
+    turned, angle = rest.clone(), 0.3
+    finger = PARTS["hands"].joints.index(25)  # the left index finger's first joint
+    turned[:, :, finger] = matrix_to_rot6d(
+        torch.from_numpy(Rotation.from_rotvec([0, 0, angle]).as_matrix()).float()
+    )
+    terms = unit_loss("hands", geodesic=1.0, joints=1.0)(
+        turned.flatten(2), rest.flatten(2), torch.tensor(0.0)
+    )
+    assert terms["geodesic"].item() == pytest.approx(8 * np.sin(angle / 2) ** 2 / 30, rel=1e-4)
+    first, second = 0.034, 0.034 + 0.023  # the turned bones of omniges.motion.skeleton, nearly along x
+    want = 2 * np.sin(angle / 2) * (first + second) / 20
+    assert terms["joints"].item() == pytest.approx(want, rel=1e-2)
+
+
+def test_the_face_has_no_joints():
+    values = normal(2, 8, 100)
+    terms = unit_loss("face", geodesic=1.0, joints=1.0)(values, values + 1, torch.tensor(0.0))
+    assert set(terms) == {"loss", "reconstruction", "commitment"}
+
+
+def test_the_network_is_built_from_the_parameters(params: Params):
+    built: Callable[..., object] = config_of
+    config = built(params, "hands")
+    assert (config.channels, config.width, config.quantizer.codes) == (180, 16, 16)  # type: ignore[attr-defined]
