@@ -14,9 +14,9 @@ from omniges.types import Motion
 
 _POSTURE = {  # standard deviation of the hidden wandering, in the channel's unit
     **{f"{side}_{axis}": 0.03 for side in ("right", "left") for axis in ("out", "up", "front")},
-    "head_pitch": 0.05,
-    "head_yaw": 0.07,
-    "head_roll": 0.05,
+    "head_pitch": 0.04,
+    "head_yaw": 0.045,
+    "head_roll": 0.035,
     "torso_pitch": 0.06,
     "torso_yaw": 0.08,
     "torso_roll": 0.06,

@@ -52,9 +52,9 @@ def _head_and_torso(
     turn = bumps(np.array([g.time_s for g in gestures]), aside, 0.35, times_s) * speaker.leading
     on = speaking(talk, times_s)
     lively = bumps(at_s, weight, 0.3, times_s)
-    controls[:, INDEX["head_pitch"]] = speaker.nod * (0.24 * bumps(at_s, weight, 0.11, times_s) - 0.14 * on)
-    controls[:, INDEX["head_yaw"]] = -speaker.nod * 1.5 * turn
-    controls[:, INDEX["head_roll"]] = speaker.nod * 0.9 * turn
+    controls[:, INDEX["head_pitch"]] = speaker.nod * (0.30 * bumps(at_s, weight, 0.11, times_s) - 0.17 * on)
+    controls[:, INDEX["head_yaw"]] = -speaker.nod * 1.8 * turn
+    controls[:, INDEX["head_roll"]] = speaker.nod * 1.1 * turn
     controls[:, INDEX["torso_pitch"]] = speaker.amplitude * (0.12 * on + 0.08 * lively)
     controls[:, INDEX["torso_yaw"]] = -speaker.amplitude * 1.3 * turn
     controls[:, INDEX["torso_roll"]] = speaker.amplitude * 0.7 * turn

@@ -14,7 +14,7 @@ from omniges.files import atomic_folder, read_json, sha256_file, write_json
 from omniges.log import progress
 from omniges.workspace import Workspace
 
-GENERATOR = 3
+GENERATOR = 4
 """Raised with every change that makes other bytes from the same parameters."""
 MANIFEST = ".corpus.json"
 """At the tree's root, since a pipeline may delete the card before it makes it anew."""

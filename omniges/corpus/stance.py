@@ -38,7 +38,7 @@ def stand(draw: np.random.RandomState, n_frames: int, fps: float) -> Stance:
     facing = smooth(0.5 * (yaw["left"] + yaw["right"]), 0.4, fps)
     tilt = np.column_stack([-0.10 + 0.04 * sway[:, 3], facing + 0.08 * sway[:, 4], 0.03 * sway[:, 5]])
     turn = Rotation.from_euler("YXZ", tilt[:, [1, 0, 2]])
-    pelvis[:, 1] = _height(pelvis, turn, ankles, _PELVIS_M + 0.02 * (sway[:, 1] - 0.7), fps)
+    pelvis[:, 1] = _height(pelvis, turn, ankles, _PELVIS_M + 0.015 * (sway[:, 1] - 0.7), fps)
     return Stance(pelvis=pelvis, turn=turn, ankles=ankles, yaw=yaw, planted=planted)
 
 
@@ -83,7 +83,7 @@ def _height(
     for side in ankles:
         hip = pelvis * [1, 0, 1] + turn.apply(REST_OFFSETS[JOINT[f"{side}_hip"]])
         flat = np.sum((hip - ankles[side])[:, [0, 2]] ** 2, axis=1)
-        reach = 0.982 * leg(side).reach_m
+        reach = 0.984 * leg(side).reach_m
         allowed = np.minimum(
             allowed, ankles[side][:, 1] - hip[:, 1] + np.sqrt(np.maximum(reach**2 - flat, 0.01))
         )

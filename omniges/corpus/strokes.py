@@ -16,8 +16,8 @@ BETWEEN_STROKES_S = 0.80
 RETRACT_GAP_S = 0.3
 _BEAT = Sign("beat", (0.04, 0.14, 0.08), False, -0.5)
 _REST_M = np.array([0.0, -0.18, -0.13])  # outward, up, forward of home
-_LIVELY_M = np.array([0.04, 0.24, 0.04])  # home moves by this with the phrase's liveliness
-_REACH = np.array([1.6, 1.8, 1.0])  # outward, up, forward: factors on the signs' reach
+_LIVELY_M = np.array([0.05, 0.28, 0.05])  # home moves by this with the phrase's liveliness
+_REACH = np.array([1.8, 2.0, 1.3])  # outward, up, forward: factors on the signs' reach
 _READY_S, _APEX_S, _RETURN_S = 0.15, 0.14, 0.6
 _TWIST: dict[GestureKind, float] = {
     "beat": 0.8,
