@@ -15,7 +15,7 @@ from safetensors.numpy import load_file
 from omniges.config import Params
 from omniges.data.clips import ClipRecord
 from omniges.data.motion_table import MOTION, read_motion_features
-from omniges.data.packed import Normalisation
+from omniges.data.packed import FRAME_FEATURES, Normalisation
 from omniges.data.table import Table, TextTable, read_table, read_text_table
 from omniges.errors import DataError
 from omniges.motion.features import gesture_from_features
@@ -50,13 +50,12 @@ class ClipArrays:
 
     def values(self) -> dict[str, bytes]:
         """Raw bytes by name, in the order of names; a clip without words has no arrays of them."""
-        arrays = {name: getattr(self, name) for name in ("codes", "gesture", "mfcc", "side", "wavlm")}
+        frames = np.concatenate([getattr(self, name) for name in FRAME_FEATURES], axis=1)
+        found = {"codes": self.codes.tobytes(), "frames": frames.tobytes()}
         if self.words:
-            arrays |= {"spans": self.spans, "text": self.text}
-        found = {name: array.tobytes() for name, array in arrays.items()}
-        if self.words:
+            found |= {"spans": self.spans.tobytes(), "text": self.text.tobytes()}
             found["words"] = "\n".join(self.words).encode()
-        return dict(sorted(found.items()))
+        return found
 
 
 def gesture_statistics(W: Workspace) -> Normalisation:

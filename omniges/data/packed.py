@@ -1,16 +1,16 @@
 """Reading a pack: LMDB shards of raw arrays, each clip once and contiguous per feature, with an index.json.
 
-Shards are opened when first read, once per process, without locks; so readers can be pickled into the workers
-of a DataLoader, forked, and used side by side.
+Shards are opened when first read, once per process, read-only and without locks: nothing but a shared memory
+map, so readers can be pickled into the workers of a DataLoader, forked with it, and used side by side.
 
 Shapes: T frames of a clip, n words.
 """
 
-import os
 from dataclasses import dataclass, field
 from functools import lru_cache
 from pathlib import Path
 from typing import Any, Literal
+from weakref import WeakValueDictionary
 
 import lmdb
 import numpy as np
@@ -23,7 +23,9 @@ from omniges.types import Split
 
 FORMAT = 1
 FRAME_FEATURES = ("gesture", "mfcc", "side", "wavlm")
-"""Features with a row a frame."""
+"""Features with a row a frame, in their order inside the array `frames` [T, sum]: a window is one copy."""
+WORD_ARRAYS = ("text", "spans", "words")
+"""Arrays that a clip without words does not have."""
 _REMEDY = "Run the pack stage again: omniges stage pack."
 
 
@@ -63,6 +65,28 @@ class PackIndex:
     @property
     def text_width(self) -> int:
         return self.widths["text"]
+
+    @property
+    def columns(self) -> dict[str, slice]:
+        """Where each frame feature lies in the array `frames`."""
+        ends = np.cumsum([self.widths[name] for name in FRAME_FEATURES]).tolist()
+        return {
+            name: slice(end - self.widths[name], end) for name, end in zip(FRAME_FEATURES, ends, strict=True)
+        }
+
+    @property
+    def frame_width(self) -> int:
+        return sum(self.widths[name] for name in FRAME_FEATURES)
+
+    def layout(self, name: str) -> tuple[str, int]:
+        """Type and row width of a stored array."""
+        return {
+            "frames": (self.dtype, self.frame_width),
+            "codes": ("int16", self.widths["codes"]),
+            "text": (self.dtype, self.text_width),
+            "spans": ("float64", 2),
+            "words": ("uint8", 0),
+        }[name]
 
     def clips_of(self, split: Split) -> list[str]:
         """Ids of a split's clips, sorted."""
@@ -131,13 +155,14 @@ class Pack:
         self.index = read_index(self.folder)
         shards = {clip.shard for clip in self.index.clips.values()}
         self._inodes = {shard: _inode(self.folder / shard) for shard in sorted(shards)}
+        self._open: dict[str, _Shard] = {}
+        self._views: dict[tuple[str, str], NDArray[Any]] = {}
 
-    def transaction(self, shard: str) -> lmdb.Transaction:
-        """A read transaction whose `get` gives buffers, valid until it ends; use it in a `with` block."""
-        return _environment(self.folder / shard, self._inodes[shard]).begin(buffers=True)
+    def __getstate__(self) -> dict[str, Any]:
+        return {**self.__dict__, "_open": {}, "_views": {}}
 
     def clip(self, clip: str) -> PackedClip:
-        """Copy one clip out of the pack, as float32.
+        """Copy one clip out of the pack, floats as float32.
 
         Raises:
             DataError: the clip is not in the pack.
@@ -146,34 +171,49 @@ class Pack:
         if entry is None:
             why = self.index.left_out.get(clip, "the pack was made from other clips")
             raise DataError(f"{clip}: not in {self.folder}: {why}. {_REMEDY}")
-        with self.transaction(entry.shard) as transaction:
-            frames = {name: self._floats(transaction, entry, name) for name in FRAME_FEATURES}
-            codes = np.frombuffer(value_of(transaction, clip, "codes"), np.int16)
-            words, spans, text = self._words(transaction, entry)
+        frames = self.view(entry, "frames")
+        found = {name: frames[:, columns].astype(np.float32) for name, columns in self.index.columns.items()}
         return PackedClip(
             id=clip,
             split=entry.split,
             speaker=self.index.speakers[entry.speaker],
             fps=self.index.fps,
-            codes=codes.astype(np.int64).reshape(-1, len(PART_NAMES), self.index.quantizers),
-            words=words,
-            text=text,
-            text_span_s=spans,
-            **frames,
+            codes=self.codes(clip),
+            words=self.view(entry, "words").tobytes().decode().split("\n") if entry.n_words else [],
+            text=self.view(entry, "text").astype(np.float32),
+            text_span_s=self.view(entry, "spans").copy(),
+            **found,
         )
 
-    def _floats(self, transaction: lmdb.Transaction, entry: IndexedClip, name: str) -> NDArray[np.float32]:
-        stored = np.frombuffer(value_of(transaction, entry.id, name), self.index.dtype)
-        return stored.reshape(-1, self.index.widths[name]).astype(np.float32)
+    def codes(self, clip: str) -> NDArray[np.int64]:
+        """[T // 4, 4, Q] of one clip, without touching its other arrays."""
+        stored = self.view(self.index.clips[clip], "codes").astype(np.int64)
+        return stored.reshape(len(stored), len(PART_NAMES), self.index.quantizers)
 
-    def _words(
-        self, transaction: lmdb.Transaction, entry: IndexedClip
-    ) -> tuple[list[str], NDArray[np.float64], NDArray[np.float32]]:
-        if entry.n_words == 0:
-            return [], np.empty((0, 2)), np.empty((0, self.index.text_width), np.float32)
-        words = bytes(value_of(transaction, entry.id, "words")).decode().split("\n")
-        spans = np.frombuffer(value_of(transaction, entry.id, "spans"), np.float64).reshape(-1, 2).copy()
-        return words, spans, self._floats(transaction, entry, "text")
+    def view(self, entry: IndexedClip, name: str) -> NDArray[Any]:
+        """One stored array [N, W] without a copy, read-only; use it no longer than this pack.
+
+        Args:
+            entry: the clip.
+            name: "frames" or "codes", or "text", "spans", "words" (N words; one row of letters).
+        """
+        view = self._views.get((entry.id, name))
+        if view is None:
+            view = self._views[entry.id, name] = self._look_up(entry, name)
+        return view
+
+    def _look_up(self, entry: IndexedClip, name: str) -> NDArray[Any]:
+        dtype, width = self.index.layout(name)
+        if name in WORD_ARRAYS and entry.n_words == 0:
+            return np.empty((0, width), dtype)
+        shard = self._open.get(entry.shard)
+        if shard is None:
+            shard = _shard(self.folder / entry.shard, self._inodes[entry.shard])
+            self._open[entry.shard] = shard
+        stored = shard.reads.get(key_of(entry.id, name))
+        if stored is None:
+            raise DataError(f"{entry.id}: its {name} is missing, although the index names it. {_REMEDY}")
+        return np.frombuffer(stored, dtype).reshape(-1, width or len(stored))
 
 
 def read_clip(folder: Path, clip: str) -> PackedClip:
@@ -192,38 +232,30 @@ def key_of(clip: str, name: str) -> bytes:
     return f"{clip}/{name}".encode()
 
 
-def value_of(transaction: lmdb.Transaction, clip: str, name: str) -> memoryview:
-    """Raw bytes of one array, valid until the transaction ends."""
-    value = transaction.get(key_of(clip, name))
-    if value is None:
-        raise DataError(
-            f"{clip}: its {name} is missing from the pack, although the index names it. {_REMEDY}"
-        )
-    return value  # type: ignore[return-value]
+class _Shard:
+    """An open LMDB file. Forks inherit it: without locks and writers, LMDB is nothing but a memory map."""
+
+    def __init__(self, path: Path) -> None:
+        try:
+            self._environment = lmdb.open(str(path), subdir=False, readonly=True, lock=False, max_readers=1)
+        except lmdb.Error as error:
+            raise DataError(f"{path}: no readable LMDB shard ({error}). {_REMEDY}") from error
+        # One transaction for good: the file never changes, and buffers live as long as their transaction.
+        self.reads = self._environment.begin(buffers=True)
 
 
-_OPEN: dict[Path, tuple[int, int, lmdb.Environment]] = {}
-"""Open shards: path → process, inode, environment. LMDB allows one environment a file and process."""
+_SHARDS: WeakValueDictionary[tuple[Path, int], _Shard] = WeakValueDictionary()
+"""Shards that some pack holds open: LMDB allows a file to be open once in a process."""
 
 
-def _environment(path: Path, inode: int) -> lmdb.Environment:
-    path = path.absolute()
-    process, known, environment = _OPEN.get(path, (0, 0, None))
-    if environment is not None and process == os.getpid() and known == inode:
-        return environment
-    if environment is not None:
-        environment.close()  # inherited by fork, or of a pack that has been replaced
-        del _OPEN[path]
-    if _inode(path) != inode:
-        raise DataError(f"{path}: the pack was replaced while it was being read. Start again.")
-    try:
-        environment = lmdb.open(
-            str(path), subdir=False, readonly=True, lock=False, readahead=False, max_readers=1
-        )
-    except lmdb.Error as error:
-        raise DataError(f"{path}: no readable LMDB shard ({error}). {_REMEDY}") from error
-    _OPEN[path] = (os.getpid(), inode, environment)
-    return environment
+def _shard(path: Path, inode: int) -> _Shard:
+    key = (path.absolute(), inode)
+    shard = _SHARDS.get(key)
+    if shard is None:
+        if _inode(path) != inode:
+            raise DataError(f"{path}: the pack was replaced while it was being read. Start again.")
+        shard = _SHARDS[key] = _Shard(path)
+    return shard
 
 
 def _inode(path: Path) -> int:

@@ -4,19 +4,20 @@ Shapes: B windows, T frames a window, N = T / 4 codes, P parts, Q quantizers, Wd
 """
 
 import logging
+from bisect import bisect_right
 from collections.abc import Sequence
 from dataclasses import dataclass, fields
+from itertools import accumulate
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
-import lmdb
 import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import Tensor
 from torch.utils.data import Dataset
 
-from omniges.data.packed import FRAME_FEATURES, IndexedClip, Pack, value_of
+from omniges.data.packed import IndexedClip, Pack
 from omniges.errors import ConfigError
 from omniges.motion.layout import FRAMES_PER_CODE, PART_NAMES
 from omniges.types import Split
@@ -115,10 +116,10 @@ class WindowDataset(Dataset[Batch]):
                 window_frames,
             )
         counts = [(clip.n_frames - window_frames) // stride + 1 for clip in self.clips]
-        self._ends = np.cumsum(np.asarray(counts, np.int64))  # [clips] windows up to and with each clip
+        self._ends = list(accumulate(counts))  # windows up to and with each clip
 
     def __len__(self) -> int:
-        return int(self._ends[-1]) if len(self._ends) else 0
+        return self._ends[-1] if self._ends else 0
 
     def window(self, index: int) -> tuple[str, int]:
         """Clip and first frame of a window."""
@@ -132,19 +133,15 @@ class WindowDataset(Dataset[Batch]):
         """A batch of windows; torch's DataLoader calls this by its name."""
         places = [self._place(int(index)) for index in indices]
         frames, codes = self._buffers(len(places))
-        words: list[_Words | None] = [None] * len(places)
-        for shard in dict.fromkeys(clip.shard for clip, _ in places):
-            with self.pack.transaction(shard) as transaction:
-                for row, (clip, start) in enumerate(places):
-                    if clip.shard == shard:
-                        for name, buffer in frames.items():
-                            _copy_rows(buffer[row], value_of(transaction, clip.id, name), start)
-                        _copy_rows(
-                            codes[row], value_of(transaction, clip.id, "codes"), start // FRAMES_PER_CODE
-                        )
-                        words[row] = self._words(transaction, clip, start)
+        words: list[_Words | None] = []
+        for row, (clip, start) in enumerate(places):
+            first = start // FRAMES_PER_CODE
+            frames[row] = self.pack.view(clip, "frames")[start : start + self.window_frames]
+            codes[row] = self.pack.view(clip, "codes")[first : first + codes.shape[1]]
+            words.append(self._words(clip, start))
+        rows = torch.from_numpy(frames)
         return Batch(
-            **{name: torch.from_numpy(buffer) for name, buffer in frames.items()},
+            **{name: rows[..., columns] for name, columns in self.pack.index.columns.items()},
             **self._padded(words),
             codes=torch.from_numpy(codes).long().unflatten(2, (len(PART_NAMES), -1)),
             speaker=torch.tensor([clip.speaker for clip, _ in places]),
@@ -153,35 +150,30 @@ class WindowDataset(Dataset[Batch]):
         )
 
     def _place(self, index: int) -> tuple[IndexedClip, int]:
-        if not -len(self) <= index < len(self):
-            raise IndexError(f"window {index} of {len(self)} in the {self.split} split")
-        index %= len(self)
-        which = int(np.searchsorted(self._ends, index, side="right"))
-        before = int(self._ends[which - 1]) if which else 0
+        n = len(self)
+        if not -n <= index < n:
+            raise IndexError(f"window {index} of {n} in the {self.split} split")
+        index %= n
+        which = bisect_right(self._ends, index)
+        before = self._ends[which - 1] if which else 0
         return self.clips[which], (index - before) * self.stride
 
-    def _buffers(self, size: int) -> tuple[dict[str, NDArray[np.floating]], NDArray[np.int16]]:
-        """Uninitialised arrays [B, T, W] by feature, and codes [B, N, P * Q]."""
+    def _buffers(self, size: int) -> tuple[NDArray[np.floating], NDArray[np.int16]]:
+        """Uninitialised arrays for frames [B, T, W] and codes [B, N, P * Q]."""
         index, n_frames = self.pack.index, self.window_frames
-        frames = {
-            name: np.empty((size, n_frames, index.widths[name]), index.dtype) for name in FRAME_FEATURES
-        }
+        frames = np.empty((size, n_frames, index.frame_width), index.dtype)
         return frames, np.empty((size, n_frames // FRAMES_PER_CODE, index.widths["codes"]), np.int16)
 
-    def _words(self, transaction: lmdb.Transaction, clip: IndexedClip, start: int) -> "_Words | None":
+    def _words(self, clip: IndexedClip, start: int) -> "_Words | None":
         """The words that a window touches."""
-        if clip.n_words == 0:
-            return None
-        index = self.pack.index
-        spans = np.frombuffer(value_of(transaction, clip.id, "spans"), np.float64).reshape(-1, 2)
-        start_s, end_s = start / index.fps, (start + self.window_frames) / index.fps
-        first = int(np.searchsorted(spans[:, 1], start_s, side="right"))
-        last = int(np.searchsorted(spans[:, 0], end_s, side="left"))
+        spans = self.pack.view(clip, "spans")
+        fps = self.pack.index.fps
+        start_s, end_s = start / fps, (start + self.window_frames) / fps
+        first = int(spans[:, 1].searchsorted(start_s, "right"))
+        last = int(spans[:, 0].searchsorted(end_s, "left"))
         if last <= first:
             return None
-        embeddings = np.empty((last - first, index.text_width), index.dtype)
-        _copy_rows(embeddings, value_of(transaction, clip.id, "text"), first)
-        return _Words(embeddings, spans[first:last] - start_s)
+        return _Words(self.pack.view(clip, "text")[first:last], spans[first:last] - start_s)
 
     def _padded(self, words: Sequence["_Words | None"]) -> dict[str, Tensor]:
         longest = max((len(found.spans_s) for found in words if found), default=1)
@@ -202,9 +194,3 @@ class WindowDataset(Dataset[Batch]):
 class _Words(NamedTuple):
     embeddings: NDArray[np.floating]  # [w, 1024]
     spans_s: NDArray[np.float64]  # [w, 2] from the window's start
-
-
-def _copy_rows(into: NDArray[Any], stored: memoryview, first: int) -> None:
-    """Fill `into` [R, W] with rows of a stored [N, W] of the same type, from row `first` on."""
-    offset = first * into.shape[1] * into.itemsize
-    into[...] = np.frombuffer(stored, into.dtype, into.size, offset).reshape(into.shape)
