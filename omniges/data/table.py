@@ -22,6 +22,7 @@ from omniges.files import atomic_path
 from omniges.types import Word
 
 _METADATA_KEY = b"omniges"
+_ROW_GROUP = 4096  # the writer needs 7 times the bytes of one group
 _NUMPY_NAMES = {"halffloat": "float16", "float": "float32", "double": "float64"}  # the others agree
 
 
@@ -184,7 +185,7 @@ def _write(path: Path, columns: dict[str, pa.Array], metadata: dict[str, Any]) -
     encoded = {_METADATA_KEY: json.dumps(metadata, sort_keys=True, allow_nan=False).encode()}
     table = pa.table(columns).replace_schema_metadata(encoded)
     with atomic_path(path) as temporary:
-        # One row group, no dictionaries or statistics: nothing but the values decides the bytes.
+        # Groups of a fixed size, no dictionaries or statistics: nothing but the values decides the bytes.
         pq.write_table(
             table,
             temporary,
@@ -192,7 +193,7 @@ def _write(path: Path, columns: dict[str, pa.Array], metadata: dict[str, Any]) -
             use_dictionary=False,
             write_statistics=False,
             use_byte_stream_split=_float_columns(table),
-            row_group_size=max(1, len(table)),
+            row_group_size=_ROW_GROUP,
         )
 
 
