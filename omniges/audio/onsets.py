@@ -96,15 +96,18 @@ def _peaks(strength: NDArray[np.float32], sample_rate: int) -> NDArray[np.int64]
     """Frames that are largest nearby, DELTA above the mean nearby, not right after another (Böck 2012)."""
     near = math.ceil(
         0.03 * sample_rate // HOP
-    )  # frames before that a peak must exceed; also the wait after one
+    )  # frames before a peak that it exceeds; also the wait after it
     around = math.ceil(0.10 * sample_rate // HOP)  # frames on either side for the mean
+    n = np.arange(len(strength))
+    sums = np.concatenate([[0.0], np.cumsum(strength, dtype=np.float64)])
+    first, end = np.maximum(n - around, 0), np.minimum(n + around + 1, len(strength))
+    means = (sums[end] - sums[first]) / (end - first)
+    padded = np.concatenate([np.full(near, -np.inf, np.float32), strength])
+    largest = np.lib.stride_tricks.sliding_window_view(padded, near + 1).max(
+        axis=1
+    )  # of the frame and before
     peaks: list[int] = []
-    n = 0
-    while n < len(strength):
-        here = strength[n]
-        largest = strength[max(0, n - near) : n + 1].max()
-        if here == largest and here >= strength[max(0, n - around) : n + around + 1].mean() + DELTA:
-            peaks.append(n)
-            n += near
-        n += 1
+    for frame in np.flatnonzero((strength == largest) & (strength >= means + DELTA)):
+        if not peaks or frame > peaks[-1] + near:
+            peaks.append(int(frame))
     return np.asarray(peaks, np.int64)
