@@ -11,7 +11,7 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any, Literal
 
-from omniges.pipeline.graph import Graph
+from omniges.pipeline.graph import Graph, Stage
 from omniges.pipeline.hashes import Hashes, digest
 from omniges.pipeline.keys import canonical
 from omniges.pipeline.manifest import Entry, Manifest, damage, read_manifest, write_manifest
@@ -150,23 +150,30 @@ class Plan:
         self.seal(unit, whole)
 
     def seal(self, unit: Unit, entries: dict[str, Entry]) -> None:
-        """Drop what an earlier manifest listed and this one does not, then write the manifest as the last
-        act.
-        """
-        before = read_manifest(unit.manifest)
+        """Drop what nothing asks for any more, then write the manifest as the last act."""
         kept = {name for entry in entries.values() for name in entry.files}
-        for entry in before.items.values() if before else ():
-            for name in entry.files.keys() - kept:
-                (unit.stage.folder / name).unlink(missing_ok=True)
+        self._drop(unit.stage, read_manifest(unit.manifest), unit, kept)
+        labels = {other.manifest for other in self.of_stage(unit.stage.name)}
+        for path in unit.manifest.parent.glob("*.json") if len(unit.stage.outs) == 1 else ():
+            if path not in labels:  # of a shard that is no more
+                self._drop(unit.stage, read_manifest(path), unit, kept)
+                path.unlink(missing_ok=True)
         for out in unit.stage.outs:
-            if not Path(out).suffix:
-                Path(out).mkdir(
-                    parents=True, exist_ok=True
-                )  # DVC asks for it, even if there is nothing inside
+            if not Path(out).suffix:  # DVC asks for the folder, even if there is nothing inside
+                Path(out).mkdir(parents=True, exist_ok=True)
         write_manifest(unit.manifest, Manifest(unit.name, unit.key, unit.code, unit.params, entries))
         self._states[unit.name] = ("fresh", "")
         self._entries.pop(unit.name, None)
         self._contents.pop(unit.stage.name, None)
+
+    def _drop(self, stage: Stage, sealed: Manifest | None, unit: Unit, kept: set[str]) -> None:
+        """Remove files of items that the stage has no more, and files that this unit's items have no more."""
+        mine = {item.name for item in unit.items or ()}
+        elsewhere = {i.name for other in self.of_stage(stage.name) for i in other.items or ()} - mine
+        for name, entry in sealed.items.items() if sealed else ():
+            if name not in elsewhere:  # a clip may only have moved to another shard
+                for file in entry.files.keys() - kept:
+                    (stage.folder / file).unlink(missing_ok=True)
 
     def _examine(self, unit: Unit) -> tuple[State, str]:
         if unit.items is None:

@@ -1,4 +1,4 @@
-"""A copy of the repository's workflow with toy stages: real graph, rules, keys and tools; stages that take no time."""
+"""A copy of the workflow with toy stages: real graph, rules, keys and tools; stages that take no time."""
 
 import json
 import os
@@ -98,7 +98,8 @@ def _whole(folder, *parts):
     _put(folder / "result.bin", *parts)
 
 def pack(params, W):
-    _whole(W.pack, *(row for n in ("motion", "mfcc", "wavlm", "text", "codes") for row in _tree(W.feature(n))))
+    names = ("motion", "mfcc", "wavlm", "text", "codes")
+    _whole(W.pack, *(row for name in names for row in _tree(W.feature(name))))
 
 def generate(params, W):
     _whole(W.generated, str(params.sampling), *_tree(W.a2g), *_tree(W.pack))
@@ -130,7 +131,9 @@ class Sandbox:
     def run(self, *command: str, check: bool = True, **environment: str) -> subprocess.CompletedProcess[str]:
         """Run a tool of this environment inside the copy."""
         done = subprocess.run(
-            [sys.executable, "-m", *command] if command[0] in ("dvc", "omniges") else [_tool(command[0]), *command[1:]],
+            [sys.executable, "-m", *command]
+            if command[0] in ("dvc", "omniges")
+            else [_tool(command[0]), *command[1:]],
             cwd=self.root,
             env=self.environment(**environment),
             capture_output=True,
@@ -255,7 +258,9 @@ def _stage_modules(root: Path) -> Iterator[str]:
 
 def _entry_points(root: Path, module: str) -> str:
     """Where the table calls a stage's function `run`, point it at the toy of that stage's name."""
-    names = [(stage, run.partition(":")[2]) for stage, run in _stages(root) if run.partition(":")[0] == module]
+    names = [
+        (stage, run.partition(":")[2]) for stage, run in _stages(root) if run.partition(":")[0] == module
+    ]
     return "".join(f"{function} = {stage}\n" for stage, function in names if function == "run")
 
 

@@ -1,4 +1,4 @@
-"""A small but real run in a copy of the checkout: every stage by `dvc repro`, then nothing to do for either tool."""
+"""A small but real run in a copy: every stage by `dvc repro`, then nothing to do for either tool."""
 
 import json
 import os

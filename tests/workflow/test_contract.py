@@ -90,7 +90,7 @@ def _damage(flow: Flow) -> None:
     table.unlink()
     assert _only(flow.then("feature deleted"), "mfcc")
     table.chmod(0o644)
-    with table.open("r+b") as stream:  # through the link, where it is one: the worst that can happen to a cache
+    with table.open("r+b") as stream:  # through the link, where it is one
         stream.truncate(10)
     assert _only(flow.then("feature truncated"), "mfcc")
 
@@ -132,6 +132,6 @@ def _clone(box: Sandbox, target: Path) -> Sandbox:
 
 
 def _replace(path: Path, content: bytes) -> None:
-    """Edit like an editor does: another file under the name, since the old one may be a link into DVC's cache."""
+    """Another file under the name, as editors do: the old one may be a link into DVC's cache."""
     path.unlink()
     path.write_bytes(content)

@@ -1,0 +1,224 @@
+"""Plan, runner and store on a graph of two stages, without any tool."""
+
+import os
+from collections.abc import Sequence
+from pathlib import Path
+
+import pytest
+
+from omniges.errors import PipelineError
+from omniges.pipeline.graph import Graph, read_graph
+from omniges.pipeline.plan import Plan
+from omniges.pipeline.runner import Runner
+from omniges.pipeline.status import summarise
+from omniges.pipeline.units import Clip, shard_of
+from omniges.types import ClipFault
+
+DVC = """
+stages:
+  sound:
+    cmd: x
+    deps: [raw]
+    params: [sound]
+    outs: [out/sound]
+    meta: {run: "m:f", unit: clip, reads: [wav]}
+  sum:
+    cmd: x
+    deps: [out/sound]
+    params: [sum.seed]
+    outs: ["out/${sum.name}"]
+    meta: {run: "m:g"}
+"""
+IDS = ("a", "b", "c", "d")
+
+
+class World:
+    """A folder with raw clips, parameters, and functions that count what they do."""
+
+    def __init__(self, root: Path) -> None:
+        self.params = {"data": {"shards": 2}, "sound": {"gain": 1}, "sum": {"seed": 0, "name": "sum"}}
+        self.done: list[str] = []
+        self.salt = ""
+        self.fail: set[str] = set()
+        self.die_at: str | None = None
+        (root / "dvc.yaml").write_text(DVC)
+        for clip in IDS:
+            self.raw(clip).parent.mkdir(exist_ok=True)
+            self.raw(clip).write_text(clip)
+
+    def raw(self, clip: str) -> Path:
+        return Path("raw") / f"{clip}.wav"
+
+    def graph(self) -> Graph:
+        return read_graph(Path("dvc.yaml"), self.params)
+
+    def plan(self, forced: frozenset[str] = frozenset()) -> Plan:
+        clips = [Clip(id=clip, split="train", files={"wav": self.raw(clip)}) for clip in IDS]
+        return Plan(self.graph(), self.params, clips, root=Path(), state=Path("state"), forced=forced)
+
+    def run(self, *, stop: bool = False, forced: frozenset[str] = frozenset()) -> list[str]:
+        """Everything that needs a job; what was computed."""
+        self.done = []
+        plan = self.plan(forced)
+        for unit in plan.units.values():
+            if plan.state(unit)[0] == "restorable":
+                plan.restore(unit)
+        for unit in plan.to_run():
+            fresh_plan = self.plan()
+            runner = Runner(fresh_plan, Path("state"), stop_on_fault=stop)
+            unit = fresh_plan.units[unit.name]
+            force = unit.stage.name in forced
+            if unit.stage.unit == "clip":
+                runner.run_clips(unit, self.sound, force=force)
+            else:
+                runner.run_whole(unit, self.sum, force=force)
+            fresh_plan.hashes.save(unit.name)
+        return sorted(self.done)
+
+    def sound(self, clips: Sequence[str]) -> list[ClipFault]:
+        faults = []
+        for clip in clips:
+            if clip == self.die_at:
+                raise KeyboardInterrupt
+            if clip in self.fail:
+                faults.append(ClipFault(clip=clip, problem="bad", remedy="none"))
+                continue
+            self.done.append(clip)
+            target = Path("out/sound") / f"{clip}.parquet"
+            target.parent.mkdir(parents=True, exist_ok=True)
+            target.write_text(self.raw(clip).read_text() + str(self.params["sound"]) + self.salt)
+        return faults
+
+    def sum(self) -> None:
+        self.done.append("sum")
+        folder = Path("out") / str(self.params["sum"]["name"])
+        folder.mkdir(parents=True)
+        (folder / "all").write_text(
+            "".join(p.read_text() for p in sorted(Path("out/sound").glob("*.parquet")))
+        )
+
+
+@pytest.fixture
+def world(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> World:
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr("omniges.pipeline.hashes._SETTLED_S", 0.0)
+    return World(tmp_path)
+
+
+EVERYTHING = [*IDS, "sum"]
+
+
+def test_edit_revert_and_params_there_and_back(world: World) -> None:
+    assert world.run() == EVERYTHING
+    assert world.run() == []
+    world.raw("b").write_text("B!")
+    assert world.run() == ["b", "sum"]
+    world.raw("b").write_text("b")
+    assert world.run() == []
+    world.params["sound"] = {"gain": 2}
+    assert world.run() == EVERYTHING
+    world.params["sound"] = {"gain": 1}
+    assert world.run() == []
+    world.params["sum"] = {"seed": 1, "name": "sum"}
+    assert world.run() == ["sum"]
+
+
+def test_another_number_of_shards_moves_clips_without_computing_them(world: World) -> None:
+    world.run()
+    world.params["data"] = {"shards": 3}
+    assert world.run() == []
+    assert sorted(p.name for p in Path("out/sound").glob("*.parquet")) == [f"{clip}.parquet" for clip in IDS]
+
+
+def test_two_corpora_side_by_side(world: World) -> None:
+    world.run()
+    world.params["sum"] = {"seed": 0, "name": "other"}
+    assert world.run() == []  # the same content: linked from the store
+    assert Path("out/other/all").read_text() == Path("out/sum/all").read_text()
+
+
+@pytest.mark.parametrize("damage", ["delete", "truncate", "change"])
+def test_a_damaged_output_costs_that_clip_at_most(world: World, damage: str) -> None:
+    world.run()
+    victim, good = Path("out/sound/b.parquet"), Path("out/sound/b.parquet").read_text()
+    if damage == "delete":
+        victim.unlink()
+    else:  # in place: the store's object is the same file
+        victim.write_text("" if damage == "truncate" else good.replace("b", "x"))
+    assert world.run() in ([], ["b"])
+    assert victim.read_text() == good
+
+
+def test_a_damaged_store_is_not_believed(world: World) -> None:
+    world.run()
+    for path in Path("state/store/objects").rglob("*"):
+        if path.is_file():
+            content = path.read_text()
+            path.unlink()
+            path.write_text(content[:-1])
+    Path("out/sound/b.parquet").unlink()
+    assert world.run() == ["b"]
+
+
+def test_a_kill_keeps_the_finished_clips(world: World) -> None:
+    shard = shard_of("b", 2)
+    mates = [clip for clip in IDS if shard_of(clip, 2) == shard]
+    world.die_at = mates[-1]
+    with pytest.raises(KeyboardInterrupt):
+        world.run()
+    before = set(world.done)
+    world.die_at = None
+    for path in Path("out/sound").glob("*"):  # what DVC does before it runs a stage again
+        path.unlink() if path.is_file() else None
+    assert set(world.run()) == set(EVERYTHING) - before
+    assert before
+
+
+def test_a_bad_clip_is_left_out_or_stops_and_the_others_are_kept(world: World) -> None:
+    world.fail = {"b"}
+    with pytest.raises(PipelineError, match="b: bad"):
+        world.run(stop=True)
+    done = set(world.done)
+    assert "b" not in done
+    assert set(world.run()) == set(EVERYTHING) - done - {"b"}
+    assert world.run() == []
+    world.fail = set()
+    world.raw("b").write_text("mended")
+    assert world.run() == ["b", "sum"]
+
+
+def test_forced_with_the_same_bytes_stops_there_with_other_bytes_goes_on(world: World) -> None:
+    world.run()
+    assert world.run(forced=frozenset({"sound"})) == list(IDS)
+    world.salt = "a GPU's whim"
+    assert world.run(forced=frozenset({"sound"})) == EVERYTHING
+    assert world.run() == []
+
+
+def test_outputs_that_are_links_are_never_written_through(world: World) -> None:
+    world.run()
+    cached = Path("cached")
+    os.replace("out/sum/all", cached)
+    Path("out/sum/all").symlink_to(cached.resolve())
+    before = cached.read_text()
+    world.params["sum"] = {"seed": 5, "name": "sum"}
+    world.raw("a").write_text("A")
+    world.run()
+    assert cached.read_text() == before
+
+
+def test_reasons_name_clip_param_and_state(world: World) -> None:
+    world.run()
+    world.raw("b").write_text("B!")
+    world.params["sum"] = {"seed": 9, "name": "sum"}
+    why = {row.stage: (row.state, row.why) for row in summarise(world.plan(), Path("state/ran.jsonl"))}
+    assert why["sound"][0] == why["sum"][0] == "stale"
+    assert "b.wav" in why["sound"][1]
+    assert "sum.seed: 0 → 9" in why["sum"][1]
+
+
+def test_a_silently_missing_clip_is_an_error(world: World) -> None:
+    plan = world.plan()
+    unit = plan.of_stage("sound")[shard_of("b", 2)]
+    with pytest.raises(PipelineError, match="neither written nor reported"):
+        Runner(plan, Path("state"), stop_on_fault=False).run_clips(unit, lambda clips: [], force=False)
