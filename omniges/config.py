@@ -180,6 +180,7 @@ class TrainParams(Section):
     stride_frames: PositiveInt  # between the starts of neighbouring windows; a multiple of 4
     prefix_frames: NonNegativeInt  # longest clean past that the model learns to continue
     prefix_share: Share  # share of the samples that continue a past
+    prefix_noise: NonNegative  # largest deviation of the noise on that past, in deviations of the motion
     noise_share: (
         Share  # share of the samples at flow time 0, where only audio, text and past can tell anything
     )
@@ -212,6 +213,7 @@ class SamplingParams(Section):
     solver: Literal["euler", "heun"]
     audio_guidance: NonNegative  # 1: none
     text_guidance: NonNegative  # 1: none
+    sampled_levels: NonNegativeInt  # coarsest quantizers that are drawn at the end; finer ones give their mean
     temperature: NonNegative  # 0: the most probable code
     top_p: Annotated[float, Field(gt=0, le=1)]
     window_frames: PositiveInt

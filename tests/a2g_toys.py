@@ -42,6 +42,7 @@ def train_params(**changes):
         "stride_frames": 8,
         "prefix_frames": 8,
         "prefix_share": 0.5,
+        "prefix_noise": 0.5,
         "noise_share": 0.3,
         "batch_per_process": 4,
         "accumulate": 1,
@@ -73,6 +74,7 @@ def sampling_params(**changes):
         "solver": "euler",
         "audio_guidance": 1.0,
         "text_guidance": 1.0,
+        "sampled_levels": 3,
         "temperature": 1.0,
         "top_p": 0.9,
         "window_frames": 32,
@@ -193,13 +195,11 @@ class ToyTokenizer:
 
     def __init__(self, smooth=5):
         g = torch.Generator().manual_seed(5)
-        self.table = torch.randn(PARTS, QUANTIZERS, CODES, 415, generator=g)
+        self.table = torch.randn(PARTS, CODE_DIM, 415, generator=g) / 2
         self.smooth = smooth
 
-    def decode_codes(self, codes):
-        part = torch.arange(PARTS)[:, None]
-        quantizer = torch.arange(QUANTIZERS)[None]
-        frames = self.table[part, quantizer, codes].sum((2, 3)).repeat_interleave(4, dim=1)
+    def decode_latents(self, latents):
+        frames = torch.einsum("bnpd,pdc->bnc", latents, self.table).repeat_interleave(4, dim=1)
         padded = torch.nn.functional.pad(
             frames.transpose(1, 2), (self.smooth // 2, self.smooth // 2), mode="replicate"
         )

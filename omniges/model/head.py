@@ -77,33 +77,29 @@ class CodeHead(nn.Module):
         latent = torch.einsum("bnpqk,pqkd->bnpd", log_probability.exp(), self.codebooks)
         return CodePrediction(log_probability=log_probability, latent=latent)
 
-    def choose(self, states: Tensor, pick: Callable[[Tensor, int], Tensor]) -> Tensor:
-        """Generate codes level by level.
+    def generate(self, states: Tensor, weigh: Callable[[Tensor, int], Tensor]) -> Tensor:
+        """Build latents level by level.
 
         Args:
             states: [V, B, N, C], V variants of the same tokens (for guidance).
-            pick: (logits [V, B, N, P, K], level) -> codes [B, N, P] int64; how variants are combined is its
+            weigh: (logits [V, B, N, P, K], level) -> weight of each code [B, N, P, K]; one-hot where a code
+                is
+                drawn, the distribution itself where its mean is wanted. How variants are combined is its
                 affair.
         Returns:
-            [B, N, P, Q] int64.
+            [B, N, P, D] weighted code vectors, summed over the levels.
         """
         hidden = self._states(states.flatten(0, 1)).unflatten(0, states.shape[:2])
-        before: Tensor | None = None
-        chosen = []
+        latent = hidden.new_zeros(*states.shape[1:3], self.parts, self.codebooks.shape[-1])
         for q in range(self.quantizers):
             level = hidden + self.level[:, q]
-            if before is not None:
-                scaled = before / self.latent_std[:, None]
-                level = level + torch.einsum("bnpd,pdu->bnpu", scaled, self.coarser[:, q])
-            logits = (
-                torch.einsum("vbnpu,puk->vbnpk", self._activate(level), self.to_logits[:, q])
-                + self.bias[:, q]
-            )
-            codes = pick(logits, q)
-            vectors = self.codebooks[torch.arange(self.parts, device=codes.device), q, codes]
-            before = vectors if before is None else before + vectors
-            chosen.append(codes)
-        return torch.stack(chosen, dim=-1)
+            if q:
+                told = (latent / self.latent_std[:, None]).to(hidden.dtype)
+                level = level + torch.einsum("bnpd,pdu->bnpu", told, self.coarser[:, q])
+            logits = torch.einsum("vbnpu,puk->vbnpk", self._activate(level), self.to_logits[:, q])
+            weights = weigh(logits + self.bias[:, q], q)
+            latent = latent + torch.einsum("bnpk,pkd->bnpd", weights, self.codebooks[:, q])
+        return latent
 
     def _states(self, states: Tensor) -> Tensor:
         return self.state(states).unflatten(-1, (self.parts, self.head_width))

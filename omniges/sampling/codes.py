@@ -1,10 +1,11 @@
-"""From logits to codes: guidance, temperature, nucleus.
+"""From logits to weights of codes: guidance, temperature, nucleus.
 
 Shapes: V variants, B batch, N tokens, P parts, K codes.
 """
 
 import torch
 from torch import Tensor
+from torch.nn import functional as F
 
 
 def guide(logits: Tensor, weights: Tensor) -> Tensor:
@@ -32,26 +33,37 @@ def guidance_weights(scales: list[float]) -> Tensor:
     return torch.tensor([1.0 + sum(extra), *(-value for value in extra)])
 
 
-def pick(logits: Tensor, uniform: Tensor, temperature: float, top_p: float) -> Tensor:
-    """Draw a code from the nucleus of its distribution (arXiv:1904.09751), by inverting the cumulative sum.
+def nucleus(logits: Tensor, temperature: float, top_p: float) -> Tensor:
+    """The distribution that codes are drawn from (arXiv:1904.09751).
 
     Args:
         logits: [..., K].
-        uniform: [...] in [0, 1), one number a draw; equal numbers and equal logits give equal codes.
-        temperature: divides the logits; 0 takes the most probable code.
+        temperature: divides the logits; 0 leaves the most probable code alone.
         top_p: the smallest set of codes with at least this probability is kept, renormalised.
     Returns:
-        [...] int64.
+        [..., K] float32, summing to 1.
     """
     if temperature == 0:
-        return logits.argmax(-1)
+        return F.one_hot(logits.argmax(-1), logits.shape[-1]).float()
     probability = (logits.float() / temperature).softmax(-1)
     if top_p >= 1:
-        return _invert(probability, uniform)
-    probability, order = probability.sort(dim=-1, descending=True)
-    before = probability.cumsum(-1) - probability
-    probability = probability.masked_fill(before >= top_p, 0.0)
-    return order.gather(-1, _invert(probability, uniform)[..., None])[..., 0]
+        return probability
+    ordered, order = probability.sort(dim=-1, descending=True)
+    outside = ordered.cumsum(-1) - ordered >= top_p
+    kept = probability.masked_fill(torch.zeros_like(outside).scatter(-1, order, outside), 0.0)
+    return kept / kept.sum(-1, keepdim=True)
+
+
+def draw(probability: Tensor, uniform: Tensor) -> Tensor:
+    """One code for each distribution, by inverting its cumulative sum.
+
+    Args:
+        probability: [..., K].
+        uniform: [...] in [0, 1), one number a draw; equal numbers and distributions give equal codes.
+    Returns:
+        [..., K] float32, one-hot.
+    """
+    return F.one_hot(_invert(probability, uniform), probability.shape[-1]).float()
 
 
 def _invert(probability: Tensor, uniform: Tensor) -> Tensor:

@@ -29,13 +29,14 @@ def times(steps: int) -> list[float]:
 
 
 def solve(
-    x_0: Tensor, clean_estimate: Callable[[Tensor, float], Tensor], steps: int, solver: Solver
+    x_0: Tensor, clean_estimate: Callable[[Tensor, float, bool], Tensor], steps: int, solver: Solver
 ) -> Tensor:
     """Walk from noise to data.
 
     Args:
         x_0: noise, any shape.
-        clean_estimate: (x_t, t) -> estimate of x_1, same shape.
+        clean_estimate: (x_t, t, last) -> estimate of x_1, same shape; `last` marks the call whose answer is
+            returned.
         steps: number of intervals, 1 to 50.
         solver: `euler`, one evaluation an interval; `heun`, two, except in the last, where the velocity at
             t = 1 has no value.
@@ -45,13 +46,14 @@ def solve(
     x_t = x_0
     grid = times(steps)
     for t, following in pairwise(grid):
-        clean = clean_estimate(x_t, t)
-        if following == 1.0:
+        last = following == 1.0
+        clean = clean_estimate(x_t, t, last)
+        if last:
             return clean
         v = velocity(x_t, clean, t)
         if solver == "heun":
             ahead = x_t + (following - t) * v
-            v = (v + velocity(ahead, clean_estimate(ahead, following), following)) / 2
+            v = (v + velocity(ahead, clean_estimate(ahead, following, False), following)) / 2
         x_t = x_t + (following - t) * v
     raise AssertionError("unreachable: the grid ends at 1")
 

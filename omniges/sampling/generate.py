@@ -7,29 +7,17 @@ Shapes: B clips side by side, N tokens of a window, X = 4 x 415 channels of a to
 import hashlib
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Protocol
 
 import torch
 from torch import Tensor
 
 from omniges.config import SamplingParams
 from omniges.errors import ShapeError
-from omniges.model.a2g import A2G, TOKEN_WIDTH, Conditions, Heard
+from omniges.model.a2g import A2G, TOKEN_WIDTH
 from omniges.motion.layout import FRAMES_PER_CODE, GESTURE_WIDTH, SIDE_WIDTH
-from omniges.sampling import flow
-from omniges.sampling.codes import guidance_weights, guide, pick
+from omniges.sampling.sampler import Decoder, DrawnWindow, Past, WindowSampler
 from omniges.sampling.speech import Speech, window_of
 from omniges.sampling.windows import Cover, Window
-
-
-class Decoder(Protocol):
-    """What generation needs of the tokenizers."""
-
-    def decode_codes(self, codes: Tensor) -> Tensor:
-        """[B, N, P, Q] int64 to raw gesture [B, 4 N, 415]."""
-
-    def normalise(self, gesture: Tensor) -> Tensor:
-        """[..., 415] raw to normalised."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -39,7 +27,7 @@ class Generated:
     clip: str
     gesture: Tensor  # [T, 415] raw
     side: Tensor  # [T, 9] jaw and eyes, axis-angle in radians
-    codes: Tensor  # [ceil(T / 4), P, Q] int64
+    latent: Tensor  # [ceil(T / 4), P, D] what was decoded
 
 
 @dataclass
@@ -49,7 +37,7 @@ class _Progress:
     speech: Speech
     windows: list[Window]
     generator: torch.Generator
-    codes: Tensor  # [tokens, P, Q]
+    latent: Tensor  # [tokens, P, D]
     clean: Tensor  # [tokens, X] normalised
     side: Tensor  # [4 tokens, 9] normalised
 
@@ -136,7 +124,7 @@ def _start(model: A2G, speech: Speech, cover: Cover, seed: int, name: str) -> _P
         speech=speech,
         windows=cover.plan(n_tokens),
         generator=clip_generator(seed, name),
-        codes=torch.zeros(n_tokens, data.parts, data.quantizers, dtype=torch.int64),
+        latent=torch.zeros(n_tokens, data.parts, data.code_dim),
         clean=torch.zeros(n_tokens, TOKEN_WIDTH),
         side=torch.zeros(n_tokens * FRAMES_PER_CODE, SIDE_WIDTH),
     )
@@ -160,117 +148,28 @@ def _settle(
         model.config.data.fps,
     )
     sampler = WindowSampler(model, tokenizer, heard.to(device), options)
-    past = torch.zeros(len(clips), cover.window, TOKEN_WIDTH)
-    past_codes = torch.zeros(len(clips), cover.window, *clips[0].codes.shape[1:], dtype=torch.int64)
-    given = torch.zeros(len(clips), cover.window, dtype=torch.bool)
+    past = Past(
+        given=torch.zeros(len(clips), cover.window, dtype=torch.bool),
+        clean=torch.zeros(len(clips), cover.window, TOKEN_WIDTH),
+        latent=torch.zeros(len(clips), cover.window, *clips[0].latent.shape[1:]),
+    )
     for row, (clip, window) in enumerate(zip(clips, windows, strict=True)):
         span = slice(window.start, window.start + window.past)
-        past[row, : window.past], past_codes[row, : window.past] = clip.clean[span], clip.codes[span]
-        given[row, : window.past] = True
-    drawn = sampler.draw(
-        past.to(device), past_codes.to(device), given.to(device), [clip.generator for clip in clips]
-    )
+        past.given[row, : window.past] = True
+        past.clean[row, : window.past], past.latent[row, : window.past] = clip.clean[span], clip.latent[span]
+    past = Past(**{name: value.to(device) for name, value in vars(past).items()})
+    drawn = sampler.draw(past, [clip.generator for clip in clips])
     for row, (clip, window) in enumerate(zip(clips, windows, strict=True)):
         _keep(clip, window, drawn, row)
 
 
-@dataclass(frozen=True, kw_only=True)
-class DrawnWindow:
-    """One window of every clip."""
-
-    codes: Tensor  # [B, N, P, Q]
-    clean: Tensor  # [B, N, X] normalised
-    side: Tensor  # [B, 4 N, 9] normalised
-
-
-class WindowSampler:
-    """Draws one window: the same conditions at every step of the flow.
-
-    Args:
-        model: in evaluation mode.
-        tokenizer: decodes clean estimates.
-        heard: features of the window.
-        options: sampling options.
-    """
-
-    def __init__(self, model: A2G, tokenizer: Decoder, heard: Heard, options: SamplingParams) -> None:
-        self.model, self.tokenizer, self.options = model, tokenizer, options
-        full = model.listen(heard)
-        scales, variants = [], [full]
-        if options.audio_guidance != 1:
-            scales.append(options.audio_guidance)
-            variants.append(full.without_audio())
-        if options.text_guidance != 1 and full.text.shape[1]:
-            scales.append(options.text_guidance)
-            variants.append(full.without_text())
-        self.variants, self.weights = variants, guidance_weights(scales).to(full.audio.device)
-        self.conditions = Conditions.cat(variants)
-        self.codes: Tensor | None = None
-        self.side: Tensor | None = None
-
-    def draw(
-        self, past: Tensor, past_codes: Tensor, given: Tensor, generators: Sequence[torch.Generator]
-    ) -> DrawnWindow:
-        """Walk from noise to gesture.
-
-        Args:
-            past: [B, N, X] normalised clean tokens, read where `given`.
-            past_codes: [B, N, P, Q] their codes.
-            given: [B, N] bool.
-            generators: one a clip.
-        """
-
-        def clean_estimate(x_t: Tensor, t: float) -> Tensor:
-            return self._estimate(x_t, t, past, past_codes, given, generators)
-
-        x_0 = torch.stack([flow.noise((given.shape[1], TOKEN_WIDTH), g) for g in generators]).to(past)
-        x_0 = torch.where(given[..., None], past, x_0)
-        clean = flow.solve(x_0, clean_estimate, self.options.steps, self.options.solver)
-        assert self.codes is not None, "solve evaluates at least once"
-        assert self.side is not None
-        return DrawnWindow(codes=self.codes, clean=clean, side=self.side)
-
-    def _estimate(
-        self,
-        x_t: Tensor,
-        t: float,
-        past: Tensor,
-        past_codes: Tensor,
-        given: Tensor,
-        generators: Sequence[torch.Generator],
-    ) -> Tensor:
-        """The clean estimate: codes drawn from the head's distribution, decoded. The past stays as it is."""
-        n_variants, batch = len(self.variants), len(x_t)
-        times = torch.where(given, 1.0, t).to(x_t)
-        states = self.model.states(x_t.repeat(n_variants, 1, 1), times.repeat(n_variants, 1), self.conditions)
-        states = states.unflatten(0, (n_variants, batch))
-        data = self.model.config.data
-        uniform = torch.stack(
-            [torch.rand(given.shape[1], data.parts, data.quantizers, generator=g) for g in generators]
-        )
-        uniform = uniform.to(x_t.device)
-
-        def choose(logits: Tensor, level: int) -> Tensor:
-            codes = pick(
-                guide(logits, self.weights), uniform[..., level], self.options.temperature, self.options.top_p
-            )
-            return torch.where(given[..., None], past_codes[..., level], codes)
-
-        self.codes = self.model.code_head.choose(states, choose)
-        self.side = guide(
-            self.model.side(states.flatten(0, 1)).unflatten(0, (n_variants, batch)), self.weights
-        )
-        frames = self.tokenizer.normalise(self.tokenizer.decode_codes(self.codes))
-        return torch.where(given[..., None], past, frames.unflatten(1, (-1, FRAMES_PER_CODE)).flatten(2))
-
-
 def _keep(clip: _Progress, window: Window, drawn: DrawnWindow, row: int) -> None:
-    """Write the tokens that a window settles; jaw and eyes, which follow no past, are faded over from
-    window to window.
+    """Write the tokens that a window settles; jaw and eyes, which follow no past, fade from window to
+    window.
     """
     fresh = slice(window.start + window.past, window.keep)
     local = slice(window.past, window.keep - window.start)
-    clip.codes[fresh], clip.clean[fresh] = drawn.codes[row, local].cpu(), drawn.clean[row, local].cpu()
+    clip.latent[fresh], clip.clean[fresh] = drawn.latent[row, local].cpu(), drawn.clean[row, local].cpu()
     frames = slice(window.start * FRAMES_PER_CODE, window.keep * FRAMES_PER_CODE)
     past = window.past * FRAMES_PER_CODE
     side = drawn.side[row, : frames.stop - frames.start].float().cpu()
@@ -281,15 +180,15 @@ def _keep(clip: _Progress, window: Window, drawn: DrawnWindow, row: int) -> None
 
 @torch.inference_mode()
 def _finish(model: A2G, tokenizer: Decoder, clip: _Progress) -> Generated:
-    """Decode all of a clip's codes at once, so that windows leave no trace in the decoder, and drop the
+    """Decode a clip's latents at once, so that windows leave no trace in the decoder, and drop the
     padding.
     """
     device = model.code_head.codebooks.device
     n_frames = clip.speech.n_frames
-    gesture = tokenizer.decode_codes(clip.codes[None].to(device))[0, :n_frames].float().cpu()
+    gesture = tokenizer.decode_latents(clip.latent[None].to(device))[0, :n_frames].float().cpu()
     side = model.statistics.denormalise("side", clip.side.to(device))[:n_frames].cpu()
     if gesture.shape != (n_frames, GESTURE_WIDTH):
         raise ShapeError(
             f"{clip.speech.clip}: decoded {tuple(gesture.shape)}, wanted {(n_frames, GESTURE_WIDTH)}."
         )
-    return Generated(clip=clip.speech.clip, gesture=gesture, side=side, codes=clip.codes)
+    return Generated(clip=clip.speech.clip, gesture=gesture, side=side, latent=clip.latent)

@@ -24,6 +24,7 @@ class Draws:
     noise: Tensor  # [B, N, X]
     t: Tensor  # [B, N] flow time, 1 for the clean past
     given: Tensor  # [B, N] bool, the clean past
+    past_noise: Tensor  # [B] deviation of the noise that the past is blurred with
     keep_audio: Tensor  # [B] bool
     keep_text: Tensor  # [B] bool
     keep_speaker: Tensor  # [B] bool
@@ -48,13 +49,14 @@ def draw(train: TrainParams, where: Sequence[tuple[int | str, ...]], n_tokens: i
         width: X.
     """
     rows = [_draw_one(train, seed_of(train.seed, *name), n_tokens, width) for name in where]
-    noise, t, past, kept = zip(*rows, strict=True)
+    noise, t, past, blur, kept = zip(*rows, strict=True)
     given = torch.arange(n_tokens)[None] < torch.tensor(past)[:, None]
     keep = torch.tensor(kept)
     return Draws(
         noise=torch.stack(noise),
         t=torch.where(given, 1.0, torch.tensor(t)[:, None]),
         given=given,
+        past_noise=torch.tensor(blur),
         keep_audio=keep[:, 0],
         keep_text=keep[:, 1],
         keep_speaker=keep[:, 2],
@@ -63,11 +65,12 @@ def draw(train: TrainParams, where: Sequence[tuple[int | str, ...]], n_tokens: i
 
 def _draw_one(
     train: TrainParams, seed: int, n_tokens: int, width: int
-) -> tuple[Tensor, float, int, list[bool]]:
+) -> tuple[Tensor, float, int, float, list[bool]]:
     generator = torch.Generator().manual_seed(seed)
-    at_zero, t, has_past, length, audio, text, speaker = torch.rand(7, generator=generator).tolist()
+    at_zero, t, has_past, length, blur, audio, text, speaker = torch.rand(8, generator=generator).tolist()
     longest = min(train.prefix_frames // FRAMES_PER_CODE, n_tokens - 1)
     past = 1 + int(length * longest) if longest and has_past < train.prefix_share else 0
     kept = [audio >= train.drop_audio, text >= train.drop_text, speaker >= train.drop_speaker]
     noise = torch.randn(n_tokens, width, generator=generator)
-    return noise, 0.0 if at_zero < train.noise_share else t, min(past, longest), kept
+    t = 0.0 if at_zero < train.noise_share else t
+    return noise, t, min(past, longest), blur * train.prefix_noise, kept

@@ -26,6 +26,8 @@ def training_losses(wrapped: nn.Module, model: A2G, batch: Batch, draws: Draws) 
     """
     clean = batch.gesture.unflatten(1, (-1, FRAMES_PER_CODE)).flatten(2).float()
     x_t = interpolate(draws.noise, clean, draws.t[..., None])
+    # In generation the past is the model's own; one that trusts it blindly drifts away from what it hears.
+    x_t = x_t + draws.noise * (draws.given * draws.past_noise[:, None])[..., None]
     prediction = wrapped(x_t, draws.t, heard_in(batch, draws), batch.codes, draws.keep_audio)
     target = Target(
         codes=batch.codes,

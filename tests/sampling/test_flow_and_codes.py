@@ -3,7 +3,7 @@ import pytest
 import torch
 
 from omniges.sampling import flow
-from omniges.sampling.codes import guidance_weights, guide, pick
+from omniges.sampling.codes import draw, guidance_weights, guide, nucleus
 
 
 @pytest.mark.parametrize("solver", ["euler", "heun"])
@@ -12,12 +12,13 @@ def test_a_perfect_estimate_is_reached_from_any_noise(solver, steps):
     noise, clean = torch.randn(3, 5), torch.randn(3, 5)
     seen = []
 
-    def estimate(x_t, t):
+    def estimate(x_t, t, last):
         torch.testing.assert_close(x_t, flow.interpolate(noise, clean, torch.tensor(t)), atol=1e-5, rtol=1e-4)
-        seen.append(t)
+        seen.append((t, last))
         return clean
 
     assert torch.equal(flow.solve(noise, estimate, steps, solver), clean)
+    assert [last for _, last in seen] == [False] * (len(seen) - 1) + [True]
     assert len(seen) == (steps if solver == "euler" else 2 * steps - 1)
 
 
@@ -30,7 +31,7 @@ def test_velocity_points_from_noise_to_data():
 def test_heun_is_of_second_order_where_euler_is_of_first():
     """Doubling the steps halves Euler's error and quarters Heun's."""
 
-    def estimate(x_t, t):
+    def estimate(x_t, t, last):
         return x_t + (1 - t) * torch.sin(3 * x_t + t)
 
     x_0 = torch.tensor([0.2], dtype=torch.float64)
@@ -41,6 +42,10 @@ def test_heun_is_of_second_order_where_euler_is_of_first():
     }
     assert 1.7 < errors["euler"][0] / errors["euler"][1] < 2.4
     assert errors["heun"][1] < 0.2 * errors["euler"][1]
+
+
+def pick(logits, uniform, temperature, top_p):
+    return draw(nucleus(logits, temperature, top_p), uniform).argmax(-1)
 
 
 def test_picks_follow_the_distribution():

@@ -1,0 +1,122 @@
+"""One window of gesture: from noise to clean, with the same conditions at every step of the flow.
+
+The clean estimate that a rectified flow needs is an expectation, so the steps on the way decode mean code
+vectors; drawing
+codes there would add noise that the flow has no time to take back. At the end the coarsest `sampled_levels`
+codes are drawn.
+
+Shapes: V variants, B clips, N tokens of a window, X = 4 x 415 channels of a token, P parts, Q quantizers, K
+    codes, D code width.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Protocol
+
+import torch
+from torch import Tensor
+
+from omniges.config import SamplingParams
+from omniges.model.a2g import A2G, TOKEN_WIDTH, Conditions, Heard
+from omniges.motion.layout import FRAMES_PER_CODE
+from omniges.sampling import flow
+from omniges.sampling.codes import draw, guidance_weights, guide, nucleus
+
+
+class Decoder(Protocol):
+    """What generation needs of the tokenizers."""
+
+    def decode_latents(self, latents: Tensor) -> Tensor:
+        """[B, N, P, D] to raw gesture [B, 4 N, 415]."""
+
+    def normalise(self, gesture: Tensor) -> Tensor:
+        """[..., 415] raw to normalised."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Past:
+    """Tokens that are settled already."""
+
+    given: Tensor  # [B, N] bool
+    clean: Tensor  # [B, N, X] normalised, read where given
+    latent: Tensor  # [B, N, P, D], read where given
+
+
+@dataclass(frozen=True, kw_only=True)
+class DrawnWindow:
+    """One window of every clip."""
+
+    latent: Tensor  # [B, N, P, D]
+    clean: Tensor  # [B, N, X] normalised
+    side: Tensor  # [B, 4 N, 9] normalised
+
+
+class WindowSampler:
+    """Draws one window of several clips.
+
+    Args:
+        model: in evaluation mode.
+        tokenizer: decodes clean estimates.
+        heard: features of the window.
+        options: sampling options.
+    """
+
+    def __init__(self, model: A2G, tokenizer: Decoder, heard: Heard, options: SamplingParams) -> None:
+        self.model, self.tokenizer, self.options = model, tokenizer, options
+        full = model.listen(heard)
+        scales, variants = [], [full]
+        if options.audio_guidance != 1:
+            scales.append(options.audio_guidance)
+            variants.append(full.without_audio())
+        if options.text_guidance != 1 and full.text.shape[1]:
+            scales.append(options.text_guidance)
+            variants.append(full.without_text())
+        self.n_variants = len(variants)
+        self.weights = guidance_weights(scales).to(full.audio.device)
+        self.conditions = Conditions.cat(variants) if len(variants) > 1 else full
+
+    def draw(self, past: Past, generators: Sequence[torch.Generator]) -> DrawnWindow:
+        """Walk from noise to gesture.
+
+        Args:
+            past: what is settled.
+            generators: one a clip; each gives the noise and the choice of codes of its own clip.
+        """
+        found: list[DrawnWindow] = []
+        n_tokens, device = past.given.shape[1], past.clean.device
+
+        def clean_estimate(x_t: Tensor, t: float, last: bool) -> Tensor:
+            found[:] = [self._estimate(x_t, t, past, uniform if last else None)]
+            return found[0].clean
+
+        x_0 = torch.stack([flow.noise((n_tokens, TOKEN_WIDTH), g) for g in generators]).to(device)
+        data = self.model.config.data
+        size = (n_tokens, data.parts, data.quantizers)
+        uniform = torch.stack([torch.rand(size, generator=g) for g in generators]).to(device)
+        x_0 = torch.where(past.given[..., None], past.clean, x_0)
+        flow.solve(x_0, clean_estimate, self.options.steps, self.options.solver)
+        return found[0]
+
+    def _estimate(self, x_t: Tensor, t: float, past: Past, uniform: Tensor | None) -> DrawnWindow:
+        """The clean estimate at flow time t; with `uniform` [B, N, P, Q], coarse codes are drawn. The past
+        stays.
+        """
+        variants, batch = self.n_variants, len(x_t)
+        times = torch.where(past.given, 1.0, t).to(x_t)
+        states = self.model.states(x_t.repeat(variants, 1, 1), times.repeat(variants, 1), self.conditions)
+        side = guide(self.model.side(states).unflatten(0, (variants, batch)), self.weights)
+
+        def weigh(logits: Tensor, level: int) -> Tensor:
+            logits = guide(logits, self.weights)
+            if uniform is None or level >= self.options.sampled_levels:
+                return logits.float().softmax(-1)
+            kept = nucleus(logits, self.options.temperature, self.options.top_p)
+            return draw(kept, uniform[..., level])
+
+        latent = self.model.code_head.generate(states.unflatten(0, (variants, batch)), weigh)
+        latent = torch.where(past.given[..., None, None], past.latent, latent)
+        frames = self.tokenizer.normalise(self.tokenizer.decode_latents(latent))
+        clean = torch.where(
+            past.given[..., None], past.clean, frames.unflatten(1, (-1, FRAMES_PER_CODE)).flatten(2)
+        )
+        return DrawnWindow(latent=latent, clean=clean, side=side)
