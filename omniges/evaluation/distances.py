@@ -28,9 +28,13 @@ def polynomial_kernel(a: Array, b: Array) -> Array:
     return (a @ b.T / a.shape[1] + 1) ** 3
 
 
-def clip_kernel_sums(a: Sequence[Array], b: Sequence[Array]) -> Array:
+def clip_kernel_means(a: Sequence[Array], b: Sequence[Array]) -> Array:
     """[clips of a, clips of b]: mean kernel value between every two clips."""
-    return np.array([[polynomial_kernel(x, y).mean() for y in b] for x in a])
+    joined = np.concatenate(b)
+    sizes = np.array([len(y) for y in b])
+    starts = np.concatenate([[0], np.cumsum(sizes)[:-1]])
+    rows = [np.add.reduceat(polynomial_kernel(x, joined).mean(0), starts) / sizes for x in a]
+    return np.stack(rows)
 
 
 @dataclass(frozen=True)
@@ -58,8 +62,8 @@ def kernel_distance(
             f"kernel distance: {len(a)} clip(s), wanted at least 2 (pairs of one clip are not independent)."
         )
     x, y = thin(a), thin(b)
-    cross = clip_kernel_sums(x, y)
-    h = clip_kernel_sums(x, x) + clip_kernel_sums(y, y) - cross - cross.T
+    cross = clip_kernel_means(x, y)
+    h = clip_kernel_means(x, x) + clip_kernel_means(y, y) - cross - cross.T
     sizes = np.array([min(len(p), len(q)) for p, q in zip(x, y, strict=True)], dtype=np.float64)
 
     def statistic(counts: Array) -> float:

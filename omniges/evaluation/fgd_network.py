@@ -227,7 +227,7 @@ class FgdNetwork(nn.Module):
         """Features of a piece, fed whole.
 
         Args:
-            rot6d: [B, T, 330], unnormalised; T >= 16.
+            rot6d: [B, T, 330], unnormalised; T >= 16, of which the last T % 16 frames are left out.
         Returns:
             [B, T // 16, 240].
         Raises:
@@ -237,7 +237,8 @@ class FgdNetwork(nn.Module):
             raise ShapeError(
                 f"FGD network: got {tuple(rot6d.shape)}, wanted [B, T >= {FRAMES_PER_FEATURE}, {POSE_WIDTH}]."
             )
-        features: Tensor = self.encoder(rot6d.transpose(1, 2))
+        whole = rot6d.shape[1] // FRAMES_PER_FEATURE * FRAMES_PER_FEATURE  # else its two paths differ in length
+        features: Tensor = self.encoder(rot6d[:, :whole].transpose(1, 2))
         return features.transpose(1, 2)
 
     def forward(self, rot6d: Tensor) -> Tensor:

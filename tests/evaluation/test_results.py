@@ -1,0 +1,174 @@
+"""Anybody's results: what other code leaves out is handled and said, and rubbish is never scored."""
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+from evaluation_world import World, motion_from
+from typer.testing import CliRunner
+
+from omniges.cli.evaluate import evaluate
+from omniges.data.beat2 import read_motion, write_motion
+from omniges.errors import DataError, EvaluationError
+from omniges.evaluation import standalone
+from omniges.evaluation.embedder import Embedder
+from omniges.evaluation.evaluation import Options
+from omniges.evaluation.fgd_network import FgdNetwork
+from omniges.evaluation.results import read_result
+from omniges.evaluation.scoring import Reference
+from omniges.files import read_json
+from omniges.motion.resample import resample_motion
+from omniges.types import Motion
+
+OPTIONS = Options(seed=0, bootstrap=50, bootstrap_fgd=5)
+
+
+@pytest.fixture
+def truth() -> Motion:
+    rng = np.random.default_rng(0)
+    return motion_from(rng.standard_normal((120, 3)).cumsum(0) * 0.1, rng)
+
+
+REFERENCE = Reference(
+    clip="1_name_test_0", speaker=1, split="test", motion=lambda: None, onsets_s=None, words=None, mfcc=None
+)
+
+
+def save(folder: Path, **arrays: object) -> None:
+    np.savez(folder / "1_name_test_0.npz", **arrays)
+
+
+def test_other_frame_rates_are_brought_to_the_references(tmp_path: Path, truth: Motion):
+    half = resample_motion(truth, 15.0)
+    write_motion(tmp_path / "1_name_test_0.npz", half)
+    result = read_result(tmp_path, REFERENCE, truth)
+    assert result.motion.n_frames == truth.n_frames
+    np.testing.assert_array_equal(result.motion.poses[::2], half.poses)
+    assert any("15 fps" in note for note in result.notes)
+
+
+def test_what_is_missing_is_said(tmp_path: Path, truth: Motion):
+    save(tmp_path, poses=truth.poses.reshape(-1, 165)[:60])
+    result = read_result(tmp_path, REFERENCE, truth)
+    assert not result.has_expressions
+    assert {n.split(":")[0] for n in result.notes} == {
+        "no translation",
+        "no expressions",
+        "no mocap_frame_rate",
+        "60 of 120 frames",
+    }
+
+
+def test_emage_names_are_found(tmp_path: Path, truth: Motion):
+    write_motion(tmp_path / "res_1_name_test_0.npz", truth)
+    assert read_result(tmp_path, REFERENCE, truth).motion.n_frames == 120
+
+
+@pytest.mark.parametrize(
+    ("arrays", "says"),
+    [
+        ({"poses": np.zeros((0, 165))}, "shape"),
+        ({"poses": np.zeros((10, 100))}, "shape"),
+        ({"poses": np.full((40, 165), np.nan)}, "NaN"),
+        ({"angles": np.zeros((10, 165))}, "wanted poses"),
+        ({"poses": np.zeros((40, 165)), "mocap_frame_rate": 0}, "mocap_frame_rate"),
+        ({"poses": np.zeros((40, 165)), "trans": np.zeros((39, 3))}, "trans"),
+    ],
+)
+def test_rubbish_is_refused(tmp_path: Path, truth: Motion, arrays: dict, says: str):
+    save(tmp_path, **arrays)
+    with pytest.raises((DataError, EvaluationError), match=says):
+        read_result(tmp_path, REFERENCE, truth)
+
+
+def test_pickles_and_absent_files_are_refused(tmp_path: Path, truth: Motion):
+    with pytest.raises(DataError, match="no result"):
+        read_result(tmp_path, REFERENCE, truth)
+    save(tmp_path, poses=np.array([object()]))
+    with pytest.raises(DataError, match="plain arrays"):
+        read_result(tmp_path, REFERENCE, truth)
+
+
+@pytest.fixture
+def quick_embedder(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Training is tested elsewhere."""
+    monkeypatch.setattr(
+        standalone, "own_embedder", lambda _: Embedder(FgdNetwork().eval(), "random, for this test", "0" * 64)
+    )
+
+
+def test_a_folder_of_results_is_scored(world: World, tmp_path: Path, quick_embedder: None):
+    result = standalone.score_folder(
+        world.W.generated / "model-seed0",
+        world.W.raw,
+        tmp_path / "out",
+        split="test",
+        embedder=None,
+        options=OPTIONS,
+    )
+    model, still = (result.summaries[n] for n in ("results", "mean-pose"))
+    assert model.n_clips == 8
+    assert model.fgd is not None
+    assert still.fgd is not None
+    assert model.fgd.value < still.fgd.value
+    assert {"bc", "bc_difference", "pause_ratio", "l1div"} <= set(model.measures) | {"pause_ratio"}
+    assert read_json(tmp_path / "out/report.json")["encoder"]["label"] == "random, for this test"
+    assert (tmp_path / "out/index.html").stat().st_size > 50_000
+
+
+def test_ground_truth_as_results_has_no_distance(world: World, tmp_path: Path, quick_embedder: None):
+    result = standalone.score_folder(
+        world.W.raw / "smplxflame_30",
+        world.W.raw,
+        tmp_path / "out",
+        split="test",
+        embedder=None,
+        options=OPTIONS,
+    )
+    model = result.summaries["results"]
+    assert model.fgd is not None
+    assert model.fgd.value == pytest.approx(0, abs=1e-9)
+    assert model.rms_errors["jaw"].value == 0
+
+
+def test_two_clips_one_frame_and_constant_motion(world: World, tmp_path: Path, quick_embedder: None):
+    clips = world.test_clips()
+    still = read_motion(world.W.raw / "smplxflame_30" / f"{clips[0]}.npz")
+    n = still.n_frames
+    for clip, frames in ((clips[0], n), (clips[1], n), (clips[2], 1)):
+        motion = Motion(
+            poses=np.repeat(still.poses[:1], frames, 0),
+            trans=np.repeat(still.trans[:1], frames, 0),
+            expressions=np.repeat(still.expressions[:1], frames, 0),
+            betas=still.betas,
+            fps=still.fps,
+        )
+        write_motion(tmp_path / "res" / f"{clip}.npz", motion)
+    result = standalone.score_folder(
+        tmp_path / "res", world.W.raw, tmp_path / "out", split="test", embedder=None, options=OPTIONS
+    )
+    model = result.summaries["results"]
+    assert model.n_clips == 2
+    assert model.fgd is not None
+    assert 0 < model.fgd.value < 1e6
+    assert model.measures["l1div"].value == pytest.approx(0, abs=1e-6)
+    problems = " ".join(f.problem for f in result.scores["results"].faults)
+    assert "1 frames in common" in problems
+    assert "no result" in problems
+    assert not any(c.clear for c in result.comparisons)  # two clips claim nothing
+
+
+def test_the_command_fails_in_words_where_nothing_can_be_scored(world: World, tmp_path: Path):
+    import typer
+
+    app = typer.Typer()
+    app.command()(evaluate)
+    (tmp_path / "empty").mkdir()
+    run = CliRunner().invoke(app, [str(tmp_path / "empty"), "--reference", str(world.W.raw)])
+    assert run.exit_code != 0
+    assert isinstance(run.exception, EvaluationError)
+    assert "no result for any of the 8 clips" in str(run.exception)
+    run = CliRunner().invoke(
+        app, [str(tmp_path / "empty"), "--reference", str(world.W.raw), "--split", "additional"]
+    )
+    assert "the split 'additional' is empty" in str(run.exception)

@@ -1,0 +1,150 @@
+"""The stages together, in a world where it is known who listens."""
+
+import re
+from pathlib import Path
+
+import numpy as np
+import pyarrow.parquet as pq
+import pytest
+from evaluation_world import World, generate
+
+from omniges.data.beat2 import read_motion
+from omniges.errors import EvaluationError
+from omniges.evaluation import baselines, embedder, scorer, stage
+from omniges.evaluation.evaluation import Evaluation
+from omniges.files import read_json
+
+
+class Lossless:
+    """Stands in for the tokenizers."""
+
+    @classmethod
+    def load(cls, _: object) -> "Lossless":
+        return cls()
+
+    def encode(self, gesture: object) -> object:
+        return gesture
+
+    def decode_codes(self, codes: object) -> object:
+        return codes
+
+
+@pytest.fixture(scope="module")
+def evaluated(world: World) -> Evaluation:
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(baselines, "GestureTokenizer", Lossless)
+        baselines.run(world.params, world.W)
+    embedder.run(world.params, world.W)
+    scorer.run(world.params, world.W)
+    return stage.run(world.params, world.W)
+
+
+def test_who_listens_is_told_from_who_does_not(evaluated: Evaluation):
+    for group in ("jaw", "face", "wrists", "head"):
+        assert evaluated.effects[group].lower_by.above_zero, group
+    assert 0.5 < evaluated.effects["face"].explained.value < 1.0  # s of truth and model: sqrt(.9 · .8) = .85
+    auc = {name: x.measures["scorer_auc"].value for name, x in evaluated.summaries.items()}
+    assert auc["model-seed0"] > 0.9
+    assert auc["ground-truth"] > 0.9
+    for deaf in ("mean-pose", "random-clip", "wrong-audio-seed0"):
+        assert 0.3 < auc[deaf] < 0.7, deaf
+
+
+def test_the_distances_put_the_model_below_the_mean_pose(evaluated: Evaluation):
+    model, still = evaluated.summaries["model-seed0"].fgd, evaluated.summaries["mean-pose"].fgd
+    assert model is not None
+    assert still is not None
+    assert model.high < still.low
+    words = [c.in_words() for c in evaluated.comparisons]
+    assert any("below that of mean pose" in w and "clear of zero" in w for w in words)
+    assert set(evaluated.floors) == {"train_vs_test", "halves_of_test"}
+
+
+def test_swapping_audio_is_compared_with_swapping_seeds(evaluated: Evaluation):
+    assert evaluated.listening["swap_distance_m"] > 0
+    assert evaluated.listening["swap_over_seed"] > 0.2
+
+
+def test_what_is_written_names_split_n_and_encoder(evaluated: Evaluation, world: World):
+    full = read_json(world.W.reports / "report.json")
+    assert full["split"] == "test"
+    assert "own embedder, trained on the train split" in full["encoder"]["label"]
+    assert full["variants"]["model-seed0"]["fgd"]["n_clips"] == 8
+    headline = read_json(world.W.reports / "metrics.json")["headline"]
+    assert headline["fgd"] < headline["fgd_mean_pose"]
+    rows = pq.read_table(world.W.reports / "clips.parquet").to_pylist()
+    assert len(rows) == 8 * len(evaluated.summaries)
+    assert {r["clip"] for r in rows if r["variant"] == "model-seed1"} == set(world.test_clips())
+
+
+def test_the_page_is_whole_and_needs_no_network(evaluated: Evaluation, world: World):
+    page = (world.W.reports / "index.html").read_text("utf-8")
+    assert not re.findall(r"""(?:src|href)\s*=\s*["'](?!data:|#)[^"']+""", page.replace("xlink:", ""))
+    assert "@import" not in page
+    assert page.count("<svg") >= 6
+    for said in (
+        "split test, n = 8 clips",
+        "own embedder",
+        "UNTRAINED",
+        "can't tell ground truth from smooth noise",
+    ):
+        assert said in page.replace("&#39;", "'"), said
+    for plot in (world.W.reports / "plots").glob("*.svg"):
+        assert plot.stat().st_size > 5000, plot
+
+
+def test_baselines_are_what_they_say(evaluated: Evaluation, world: World):
+    clip = world.test_clips()[0]
+    still = read_motion(baselines.folder(world.W, "mean-pose") / f"{clip}.npz")
+    assert np.ptp(still.poses, axis=0).max() < 1e-6
+    assert still.n_frames == len(world.controls[clip])
+    truth = read_motion(world.W.raw / "smplxflame_30" / f"{clip}.npz")
+    made = read_motion(baselines.folder(world.W, "ground-truth") / f"{clip}.npz")
+    np.testing.assert_allclose(made.poses, truth.poses, atol=2e-3)
+    rebuilt = read_motion(baselines.folder(world.W, "reconstruction") / f"{clip}.npz")
+    assert np.ptp(rebuilt.poses[:, 22], axis=0).max() < 1e-6  # no ground-truth jaw sneaks in
+    with np.errstate(all="raise"):
+        assert evaluated.summaries["reconstruction"].rms_errors["jaw"].value > 0.01
+
+
+def test_rendering_is_handed_in(evaluated: Evaluation, world: World, monkeypatch: pytest.MonkeyPatch):
+    calls = []
+
+    def render(path: Path, motions: dict, wave: np.ndarray, **options: object) -> None:
+        calls.append((list(motions), len(wave), options["height"]))
+        path.write_bytes(b"mp4")
+
+    page_before = (world.W.reports / "index.html").read_text("utf-8")
+    stage.run(world.params, world.W, render=render)
+    assert calls[0][0] == ["ground truth", "model, seed 0", "model with wrong audio, seed 0"]
+    assert calls[0][2] == world.params.evaluate.video_height
+    page = (world.W.reports / "index.html").read_text("utf-8")
+    assert "data:video/mp4;base64,bXA0" in page
+    assert "data:video" not in page_before
+
+
+def test_a_missing_and_a_broken_result_are_named_and_the_rest_is_scored(evaluated: Evaluation, world: World):
+    gone, broken = world.test_clips()[:2]
+    folder = world.W.generated / "model-seed0"
+    try:
+        (folder / f"{gone}.npz").unlink()
+        (folder / f"{broken}.npz").write_bytes(b"PK rubbish")
+        result = stage.run(world.params, world.W)
+        assert result.summaries["model-seed0"].n_clips == 6
+        assert {f.clip for f in result.scores["model-seed0"].faults} == {gone, broken}
+        assert gone in (world.W.reports / "index.html").read_text("utf-8")
+    finally:
+        generate(world, 0, 0.8)
+
+
+def test_nothing_to_score_is_an_error(evaluated: Evaluation, world: World):
+    folder = world.W.generated / "model-seed0"
+    aside = folder.with_name("aside")
+    folder.rename(aside)
+    (world.W.generated / "model-seed1").rename(world.W.generated / "aside1")
+    try:
+        with pytest.raises(EvaluationError, match="generate"):
+            stage.run(world.params, world.W)
+    finally:
+        aside.rename(folder)
+        (world.W.generated / "aside1").rename(world.W.generated / "model-seed1")
