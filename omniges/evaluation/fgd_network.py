@@ -237,7 +237,7 @@ class FgdNetwork(nn.Module):
             raise ShapeError(
                 f"FGD network: got {tuple(rot6d.shape)}, wanted [B, T >= {FRAMES_PER_FEATURE}, {POSE_WIDTH}]."
             )
-        whole = rot6d.shape[1] // FRAMES_PER_FEATURE * FRAMES_PER_FEATURE  # else its two paths differ in length
+        whole = rot6d.shape[1] // FRAMES_PER_FEATURE * FRAMES_PER_FEATURE  # else both paths differ
         features: Tensor = self.encoder(rot6d[:, :whole].transpose(1, 2))
         return features.transpose(1, 2)
 

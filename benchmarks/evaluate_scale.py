@@ -1,0 +1,63 @@
+"""Time and memory of `omniges evaluate` on many one-minute clips: python benchmarks/evaluate_scale.py [clips]."""
+
+import resource
+import sys
+import tempfile
+import time
+from pathlib import Path
+
+import numpy as np
+from scipy.ndimage import gaussian_filter1d
+
+from omniges import log
+from omniges.data.beat2 import write_motion
+from omniges.evaluation.evaluation import Options
+from omniges.evaluation.standalone import score_folder
+from omniges.types import Motion
+
+FRAMES = 1800
+
+
+def smooth_motion(seed: int) -> Motion:
+    rng = np.random.default_rng(seed)
+    poses = 0.3 * gaussian_filter1d(rng.standard_normal((FRAMES, 55, 3)), 6, axis=0) * 4
+    return Motion(
+        poses=poses.astype(np.float32),
+        trans=np.tile([0.0, 0.95, 0.0], (FRAMES, 1)),
+        expressions=gaussian_filter1d(rng.standard_normal((FRAMES, 100)), 4, axis=0),
+        betas=np.zeros(300, np.float32),
+        fps=30.0,
+    )
+
+
+def make(root: Path, clips: int) -> None:
+    """A tree of test clips (and a few train clips), and as many results."""
+    rows = ["id,type"]
+    for i in range(clips + 8):
+        split = "test" if i < clips else "train"
+        name = f"{1 + i % 25}_name_0_{i}_{i}"
+        rows.append(f"{name},{split}")
+        write_motion(root / "tree/smplxflame_30" / f"{name}.npz", smooth_motion(i))
+        if split == "test":
+            write_motion(root / "results" / f"{name}.npz", smooth_motion(i + 10_000))
+    (root / "tree/train_test_split.csv").write_text("\n".join(rows) + "\n")
+
+
+def main() -> None:
+    clips = int(sys.argv[1]) if len(sys.argv) > 1 else 265
+    log.setup()
+    with tempfile.TemporaryDirectory() as folder:
+        root = Path(folder)
+        make(root, clips)
+        start, cpu = time.perf_counter(), time.process_time()
+        options = Options(seed=0, bootstrap=1000, bootstrap_fgd=200)
+        score_folder(
+            root / "results", root / "tree", root / "out", split="test", embedder=None, options=options
+        )
+        wall, cpu = time.perf_counter() - start, time.process_time() - cpu
+    peak_gib = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**20
+    print(f"{clips} clips: {wall:.0f} s, {cpu:.0f} s of CPU, peak {peak_gib:.2f} GiB")
+
+
+if __name__ == "__main__":
+    main()
