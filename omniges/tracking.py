@@ -18,6 +18,8 @@ from omniges.config import Params
 from omniges.files import read_json
 from omniges.workspace import Workspace
 
+RUN_FILE = "run.json"
+"""Name, in a checkpoint folder, of the JSON whose "run" is the id of the run that trained it."""
 _LONGEST_PARAM = 500
 
 
