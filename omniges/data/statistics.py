@@ -21,8 +21,9 @@ class Accumulator:
         if len(rows) == 0:
             return
         rows = rows.astype(np.float64)
-        mean = rows.mean(axis=0)
-        squares = np.square(rows - mean).sum(axis=0)
+        mean = np.ones(len(rows)) @ rows / len(rows)
+        rows -= mean
+        squares = np.einsum("ij,ij->j", rows, rows)
         if self.count == 0:
             self.count, self.mean, self.squares = len(rows), mean, squares
             return

@@ -1,0 +1,87 @@
+"""Per-clip tables: what goes in comes out, in equal bytes; what a type can't hold is refused."""
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+from hypothesis.extra import numpy as hnp
+
+from omniges.data.motion_table import read_motion_features
+from omniges.data.table import read_table, read_text_table, write_table, write_text_table
+from omniges.errors import DataError, ShapeError
+from omniges.types import Word
+
+WORDS = [Word(text='say "naïve"\nnow', start_s=0.125, end_s=1 / 3), Word(text="", start_s=0.5, end_s=0.75)]
+
+
+@settings(suppress_health_check=[HealthCheck.function_scoped_fixture], max_examples=40, deadline=None)
+@given(data=st.data(), dtype=st.sampled_from(["float16", "float32", "int16"]))
+def test_values_come_back_and_bytes_repeat(tmp_path: Path, data: st.DataObject, dtype: str) -> None:
+    shape = data.draw(st.tuples(st.integers(0, 9), st.integers(1, 7)))
+    finite = {} if dtype == "int16" else {"allow_nan": False, "allow_infinity": False}
+    elements = hnp.from_dtype(np.dtype(dtype), **finite)  # type: ignore[arg-type]
+    values = data.draw(hnp.arrays(np.dtype(dtype), shape, elements=elements))
+    for name in ("a", "b"):
+        path = tmp_path / f"{name}.parquet"
+        write_table(path, values, clip="c", feature="f", unit="m", fps=7.5, dtype=dtype, extra={"k": [1.5]})
+    table = read_table(path)
+    np.testing.assert_array_equal(table.values, values)
+    assert table.values.dtype == dtype
+    assert (table.clip, table.feature, table.unit, table.fps, table.extra) == (
+        "c",
+        "f",
+        "m",
+        7.5,
+        {"k": [1.5]},
+    )
+    assert path.read_bytes() == (tmp_path / "a.parquet").read_bytes()
+
+
+@pytest.mark.parametrize("words", [WORDS, []])
+def test_text_comes_back(tmp_path: Path, words: list[Word]) -> None:
+    path, values = tmp_path / "t.parquet", np.arange(len(words) * 4.0).reshape(-1, 4)
+    write_text_table(path, words, values, "c", "float16")
+    table = read_text_table(path)
+    assert (table.words, table.clip) == (words, "c")
+    np.testing.assert_array_equal(table.values, values)
+
+
+@pytest.mark.parametrize(
+    ("values", "dtype", "error", "match"),
+    [
+        (np.array([[1.0, 7e4]]), "float16", DataError, r"70000.0 at row 0, channel 1; .*float16"),
+        (np.array([[np.nan]]), "float32", DataError, "got nan at row 0, channel 0"),
+        (np.array([[40_000]]), "int16", DataError, "40000"),
+        (np.zeros(3), "float32", ShapeError, r"got shape \(3,\), wanted \[N, W\]"),
+        (np.zeros((3, 0)), "float32", ShapeError, "wanted"),
+    ],
+)
+def test_what_can_not_be_stored_is_refused(
+    tmp_path: Path, values: np.ndarray, dtype: str, error: type[Exception], match: str
+) -> None:
+    path = tmp_path / "a.parquet"
+    with pytest.raises(error, match=match):
+        write_table(path, values, clip="c", feature="f", unit="1", fps=None, dtype=dtype)
+    assert not list(tmp_path.iterdir())
+
+
+def test_words_and_embeddings_must_be_equally_many(tmp_path: Path) -> None:
+    with pytest.raises(ShapeError, match="3 embeddings for 2 words"):
+        write_text_table(tmp_path / "a.parquet", WORDS, np.zeros((3, 4)), "c", "float16")
+
+
+def test_foreign_and_cut_files_are_refused(tmp_path: Path) -> None:
+    path = tmp_path / "a.parquet"
+    write_table(path, np.ones((50, 3)), clip="c", feature="f", unit="1", fps=None, dtype="float32")
+    whole = path.read_bytes()
+    for length in range(0, len(whole), 53):
+        path.write_bytes(whole[:length])
+        with pytest.raises(DataError, match="no readable feature table"):
+            read_table(path)
+    path.write_bytes(whole)
+    with pytest.raises(DataError, match=r"got columns \['values'\], wanted"):
+        read_text_table(path)
+    with pytest.raises(DataError, match="got a table of f with 3 columns"):
+        read_motion_features(path)
