@@ -47,7 +47,8 @@ def with_tokenizers(params: Params, **changes: Any) -> Params:
         "lr_milestones": [25],
     }
     section = params.tokenizers.model_copy(update={**small, **changes})
-    return params.model_copy(update={"tokenizers": section})
+    untracked = params.tracking.model_copy(update={"trackers": []})
+    return params.model_copy(update={"tokenizers": section, "tracking": untracked})
 
 
 def write_world(W: Workspace, splits: dict[str, str], n_frames: int = 200) -> None:

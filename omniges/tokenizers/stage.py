@@ -28,6 +28,7 @@ from omniges.tokenizers.reconstruction import ClipChannels
 from omniges.tokenizers.rvqvae import RVQVAE, RVQVAEConfig
 from omniges.tokenizers.training import Trainer, device, rank
 from omniges.tokenizers.windows import TrainFrames
+from omniges.tracking import start_run
 from omniges.types import ClipFault
 from omniges.workspace import Workspace
 
@@ -59,6 +60,20 @@ def train(params: Params, W: Workspace, part: str) -> None:
     if rank() == 0:
         save_part(W.tokenizer(part), part, model, statistics, params.data.fps, provenance)
         write_json(W.tokenizer(part) / REPORT, report)
+        _track(params, W, part, report)
+
+
+def _track(params: Params, W: Workspace, part: str, report: dict[str, Any]) -> None:
+    with start_run(params, W, f"tokenizers-{part}") as run:
+        run.log_params({"tokenizers": params.tokenizers.model_dump()})
+        for point in report["history"]:
+            run.log_metrics(point["values"], step=point["step"])
+        for split, found in report["reconstruction"].items():
+            if found is not None:
+                run.log_metrics(
+                    {split: {key: value for key, value in found.items() if isinstance(value, float)}}
+                )
+        run.log_artifact(W.tokenizer(part) / REPORT)
 
 
 def codes(params: Params, W: Workspace, clips: Sequence[str]) -> list[ClipFault]:

@@ -200,3 +200,24 @@ def test_writing_a_published_file_keeps_the_stage_readable(inside: tuple[Workspa
     tokenizer = GestureTokenizer.load(W)
     write_published(tmp_path / "net.pth", tokenizer.parts["face"])  # type: ignore[arg-type]
     assert set(torch.load(tmp_path / "net.pth", weights_only=True)) == {"net"}
+
+
+def test_curves_and_figures_go_to_mlflow(
+    inside: tuple[Workspace, Params], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    from mlflow.tracking import MlflowClient
+
+    W, params = inside
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", f"sqlite:///{tmp_path / 'ml.db'}")
+    tracked = params.model_copy(
+        update={"tracking": params.tracking.model_copy(update={"trackers": ["mlflow"], "experiment": "test"})}
+    )
+    report = json.loads((W.tokenizer("face") / "report.json").read_text())
+    stage._track(tracked, W, "face", report)
+    client = MlflowClient(f"sqlite:///{tmp_path / 'ml.db'}")
+    experiment = client.get_experiment_by_name("test")
+    assert experiment is not None
+    run = client.search_runs([experiment.experiment_id])[0]
+    assert run.data.params["tokenizers.steps"] == "10"
+    assert run.data.metrics["val.abs_error"] == report["reconstruction"]["val"]["abs_error"]
+    assert [point.step for point in client.get_metric_history(run.info.run_id, "loss")] == [10]
