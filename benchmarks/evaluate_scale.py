@@ -1,4 +1,4 @@
-"""Time and memory of `omniges evaluate` on many one-minute clips: python benchmarks/evaluate_scale.py [clips]."""
+"""Time and memory of `omniges evaluate` on one-minute clips: python benchmarks/evaluate_scale.py [clips]."""
 
 import resource
 import sys
