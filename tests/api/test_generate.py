@@ -1,4 +1,5 @@
 import json
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -6,10 +7,13 @@ import soundfile as sf
 import soxr
 from typer.testing import CliRunner
 
+import omniges.api as omniges_api
 from omniges.api.generator import find_model
 from omniges.api.hearing import spread_words
+from omniges.config import load_params
 from omniges.data.beat2 import read_motion
 from omniges.errors import CheckpointError, DataError
+from omniges.files import read_json
 from omniges.types import Word
 
 
@@ -65,6 +69,12 @@ def test_words_without_times_are_spread_over_the_loud_parts_only():
     np.testing.assert_allclose([w.start_s for w in words], [1.0, 1.5, 3.0, 3.5], atol=1e-6)
     np.testing.assert_allclose([w.end_s for w in words], [1.5, 2.0, 3.5, 4.0], atol=1e-6)
     assert spread_words([], wave) == []
+
+
+def test_shipped_options_are_those_of_the_shipped_parameters():
+    """A wheel carries no params.yaml, so the options stand in two places; this holds them together."""
+    shipped = read_json(Path(omniges_api.__file__).with_name("sampling.json"))
+    assert shipped == load_params("params.yaml").sampling.model_dump()
 
 
 def faulty(tmp_path, kind):
@@ -130,12 +140,37 @@ def test_a_folder_is_generated_file_by_file_and_faults_are_reported_at_the_end(m
     assert (info.samplerate, info.frames) == (16_000, 16_000)
 
 
+@pytest.mark.slow
+def test_every_format_and_the_page_come_out_of_one_command(model_folder, tone, tmp_path):
+    sf.write(tmp_path / "voice.wav", tone, 16_000)
+    (tmp_path / "words.txt").write_text("hello out there")
+    out = tmp_path / "out"
+    command = ("generate", tmp_path / "voice.wav", "-o", out, "--model", model_folder)
+    result = run(
+        *command, "-f", "npz,bvh,glb,json,mp4", "--transcript", tmp_path / "words.txt", "--height", 160
+    )
+    assert result.exception is None
+    sizes = {path.name: path.stat().st_size for path in (out / "voice").iterdir()}
+    assert all(sizes[f"seed0.{kind}"] > 1000 for kind in ("npz", "bvh", "glb", "json", "mp4"))
+    assert [word["text"] for word in json.loads((out / "voice" / "words.json").read_text())] == [
+        "hello",
+        "out",
+        "there",
+    ]
+    assert run("view", out / "voice", "--no-open").exception is None
+    assert "seed0" in (out / "voice" / "view.html").read_text()
+    mistaken = run("view", out, "--no-open").exception
+    assert isinstance(mistaken, DataError)
+    assert "Did you mean" in str(mistaken)
+
+
 def run(*arguments):
     import typer
 
     from omniges.cli.generate import generate
+    from omniges.cli.view import view
 
     app = typer.Typer()
     app.command("generate")(generate)
-    app.command("other")(lambda: None)
+    app.command("view")(view)
     return CliRunner().invoke(app, [str(a) for a in arguments])
