@@ -65,14 +65,18 @@ def section_values(stage: Stage, params: Mapping[str, Any]) -> dict[str, Any]:
     return {name: lookup(params, name) for name in stage.params}
 
 
-def named_files(values: Any, hashes: Hashes) -> dict[str, str]:
-    """Digests of files and folders that parameters name, so that another checkpoint under an old name is
-    noticed.
+def named_files(values: Any, hashes: Hashes, but: str | None = None) -> dict[str, str]:
+    """Digests of files and folders that parameters name: another checkpoint under an old name is noticed.
+
+    Args:
+        values: nested parameters.
+        hashes: the digest cache.
+        but: a path that does not count (the raw tree).
     """
     found = {}
     for text in _texts(values):
         path = Path(text)
-        if "/" in text and path.exists():
+        if "/" in text and text != but and path.exists():
             found[text] = tree_md5(path, hashes)
     return found
 

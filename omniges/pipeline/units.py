@@ -148,7 +148,7 @@ class UnitBuilder:
             "code": code_hashes(stage.run, self._root),
             "params": params,
             # The raw tree is no checkpoint: its files count clip by clip.
-            "files": named_files({n: v for n, v in params.items() if n != "data.root"}, self._hashes),
+            "files": named_files(params, self._hashes, but=self._params["data"].get("root")),
         }
         labels = stage.parts or ("unit",)
         names: dict[str, list[str]] = {label: [label] for label in labels}

@@ -86,6 +86,7 @@ def test_a_checkpoint_folder_under_the_same_name_is_noticed(tmp_path: Path) -> N
     values = {"wavlm": {"model": str(folder), "layer": -1, "other": "hub/name"}}
     before = named_files(values, Hashes(tmp_path / "h"))
     assert list(before) == [str(folder)]
+    assert named_files(values, Hashes(tmp_path / "h"), but=str(folder)) == {}
     (folder / "weights").write_bytes(b"two!")
     assert named_files(values, Hashes(tmp_path / "h")) != before
 

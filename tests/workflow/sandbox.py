@@ -138,7 +138,7 @@ class Sandbox:
             env=self.environment(**environment),
             capture_output=True,
             text=True,
-            timeout=500,
+            timeout=2400,
         )
         if check and done.returncode:
             raise AssertionError(f"{command} failed:\n{done.stdout[-3000:]}\n{done.stderr[-5000:]}")
