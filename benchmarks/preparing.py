@@ -2,9 +2,9 @@
 
     python benchmarks/preparing.py [--minutes 12]
 
-Clips are made up, a minute each, in BEAT2's layout. Imports and the networks' start are left out, since a job
-pays them once a shard. Random numbers stand in for WavLM, which has a benchmark of its own; the text encoder is
-the one that params.yaml names.
+Clips are made up, a minute each, in BEAT2's layout. Imports and starting networks are left out, since a job
+pays them once a shard. Random numbers stand in for WavLM; the text encoder and MFCC are as params.yaml says:
+the encoder is the one that it names.
 """
 
 import argparse
