@@ -11,6 +11,8 @@ over ± 7 frames; score = mean over 13 upper joints of the mean over ONSETS of e
 joint's nearest beat.
 """
 
+from collections.abc import Sequence
+
 import numpy as np
 from numpy.typing import NDArray
 from scipy.signal import argrelextrema
@@ -48,6 +50,30 @@ def alignment(onsets_s: Array, beats_s: Array) -> float:
     return float(np.exp(-(nearest**2) / (2 * SIGMA_S**2)).mean())
 
 
+def upper_body_beats(positions: Array, fps: float, still: float = 0.1) -> list[Array]:
+    """Seconds of the beats of each of the 13 upper joints.
+
+    Raises:
+        EvaluationError: too few frames for a local minimum.
+    """
+    if len(positions) < 2 * ORDER + 1:
+        raise EvaluationError(f"beat consistency: {len(positions)} frames, wanted at least {2 * ORDER + 1}.")
+    return beat_times_s(speed(positions[:, list(UPPER_JOINTS)], fps), fps, still)
+
+
+def consistency(beats: Sequence[Array], onsets_s: Array, duration_s: float) -> float:
+    """BC of beats that are found already.
+
+    Raises:
+        EvaluationError: no onset within the motion.
+    """
+    onsets = np.asarray(onsets_s, np.float64)
+    onsets = onsets[(onsets >= 0) & (onsets < duration_s)]
+    if len(onsets) == 0:
+        raise EvaluationError(f"beat consistency: no audio onset within the motion's {duration_s:.2f} s.")
+    return float(np.mean([alignment(onsets, joint) for joint in beats]))
+
+
 def beat_consistency(positions: Array, onsets_s: Array, fps: float, still: float = 0.1) -> float:
     """The corrected BC of one clip: nothing mutated, one clock for motion and audio, both whole.
 
@@ -56,12 +82,4 @@ def beat_consistency(positions: Array, onsets_s: Array, fps: float, still: float
     Raises:
         EvaluationError: no onset within the motion, or too few frames for a local minimum.
     """
-    duration_s = len(positions) / fps
-    onsets = np.asarray(onsets_s, np.float64)
-    onsets = onsets[(onsets >= 0) & (onsets < duration_s)]
-    if len(onsets) == 0:
-        raise EvaluationError(f"beat consistency: no audio onset within the motion's {duration_s:.2f} s.")
-    if len(positions) < 2 * ORDER + 1:
-        raise EvaluationError(f"beat consistency: {len(positions)} frames, wanted at least {2 * ORDER + 1}.")
-    beats = beat_times_s(speed(positions[:, list(UPPER_JOINTS)], fps), fps, still)
-    return float(np.mean([alignment(onsets, joint) for joint in beats]))
+    return consistency(upper_body_beats(positions, fps, still), onsets_s, len(positions) / fps)

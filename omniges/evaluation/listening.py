@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from omniges.errors import EvaluationError
-from omniges.evaluation.beats import beat_consistency
+from omniges.evaluation.beats import consistency, upper_body_beats
 from omniges.evaluation.kinematics import WRISTS, Kinematics, speed
 from omniges.types import Word
 
@@ -93,11 +93,9 @@ def beat_difference(
     """BC with the clip's own onsets minus the mean BC with onsets of the same speaker's other clips; 0 is
     deaf.
     """
-    own = beat_consistency(positions, own_onsets_s, fps)
-    duration_s = len(positions) / fps
-    others = [
-        beat_consistency(positions, x, fps) for x in other_onsets_s if np.any(np.asarray(x) < duration_s)
-    ]
+    beats, duration_s = upper_body_beats(positions, fps), len(positions) / fps
+    own = consistency(beats, own_onsets_s, duration_s)
+    others = [consistency(beats, x, duration_s) for x in other_onsets_s if np.any(np.asarray(x) < duration_s)]
     if not others:
         raise EvaluationError("beat difference: the speaker has no other clip with an onset.")
     return own - float(np.mean(others))
