@@ -106,6 +106,7 @@ class Trainer:
 
         Returns:
             the averaged weights with the lowest loss on val, on the CPU; complete in the main process.
+            A corpus without val (`data.required_splits` allows it) keeps the last ones.
 
         Raises:
             TrainingError: a loss isn't finite; the state before that step is on disk.
@@ -151,12 +152,14 @@ class Trainer:
 
     def validate(self, step: int) -> dict[str, float]:
         """Losses of the averaged weights on fixed windows of val, with fixed noise; keeps the best
-        weights.
+        weights, or the newest where there is no val to choose by.
         """
         with self.ema.swapped(self.wrapped):
             found = as_metrics({f"val/{k}": v for k, v in self._val_losses().items()})
-            if self.progress.best_loss is None or found["val/total"] < self.progress.best_loss:
-                self.progress.best_loss, self.progress.best_step = found["val/total"], step
+            loss = found.get("val/total")
+            best = self.progress.best_loss
+            if loss is None or best is None or loss < best:
+                self.progress.best_loss, self.progress.best_step = loss, step
                 self.best = {
                     name: tensor.detach().cpu().clone()
                     for name, tensor in self.accelerator.get_state_dict(self.wrapped).items()
@@ -200,14 +203,12 @@ class Trainer:
 
     @torch.no_grad()
     def _val_losses(self) -> dict[str, Tensor]:
-        """Means over up to `validate_windows` windows, evenly spread; every process computes the same."""
+        """Means over up to `validate_windows` windows, evenly spread; every process computes the same.
+        Empty without val.
+        """
         self.wrapped.eval()
         n = len(self.data.val)  # type: ignore[arg-type]
         count = min(n, self.train.validate_windows)
-        if count == 0:
-            raise TrainingError(
-                "train: the val split has no window, so no model could be chosen. Add val clips."
-            )
         chosen = [i * n // count for i in range(count)]
         sums: dict[str, Tensor] = {}
         for start in range(0, count, self.train.batch_per_process):

@@ -129,10 +129,18 @@ def save(
         tensors=best,
         config=inputs.config.to_json(),
         statistics={**inputs.statistics, "latent_std": inputs.latent_std},
-        provenance={**provenance, "best_step": progress.best_step, "best_val_loss": progress.best_loss},
+        provenance={
+            **provenance,
+            "chosen_by": "last step, no val split" if progress.best_loss is None else "lowest val loss",
+            "best_step": progress.best_step,
+            "best_val_loss": progress.best_loss,
+        },
     )
     write_json(folder / "curve.json", progress.curve)
-    logger.info("best val loss %.4f at step %d: %s", progress.best_loss, progress.best_step, folder)
+    if progress.best_loss is None:
+        logger.warning("no val split: the weights of the last step were kept: %s", folder)
+    else:
+        logger.info("best val loss %.4f at step %d: %s", progress.best_loss, progress.best_step, folder)
 
 
 def _tracked(params: Params, workspace: Workspace, *, resumed: bool) -> tracking.Run:
