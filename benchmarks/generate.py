@@ -48,7 +48,7 @@ def main() -> None:
         start = time.process_time()
         generate_clips(model, tokenizer, [speech], 0, sampling)
         spent = time.process_time() - start
-        print(print(f"{steps} step(s): {spent:.2f} CPU s, {frames / spent:.0f} frames a CPU second"))
+        print(f"{steps} step(s): {spent:.2f} CPU s, {frames / spent:.0f} frames a CPU second")
 
 
 if __name__ == "__main__":
