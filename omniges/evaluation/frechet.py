@@ -78,7 +78,8 @@ def frechet(a: Gaussian, b: Gaussian) -> float:
         root.T @ b.covariance @ root, eigvals_only=True, check_finite=False, overwrite_a=True
     )
     cross = np.sqrt(np.clip(eigenvalues, 0, None)).sum()
-    return float(difference @ difference + np.trace(a.covariance) + np.trace(b.covariance) - 2 * cross)
+    value = difference @ difference + np.trace(a.covariance) + np.trace(b.covariance) - 2 * cross
+    return max(0.0, float(value))  # below zero by rounding only
 
 
 def _factor(covariance: Array) -> Array:

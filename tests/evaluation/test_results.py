@@ -127,7 +127,7 @@ def test_ground_truth_as_results_has_no_distance(world: World, tmp_path: Path, q
     )
     model = result.summaries["results"]
     assert model.fgd is not None
-    assert model.fgd.value == pytest.approx(0, abs=1e-9)
+    assert model.fgd.value == pytest.approx(0, abs=1e-6)
     assert model.rms_errors["jaw"].value == 0
 
 
