@@ -33,14 +33,15 @@ def run(params: Params, workspace: Workspace) -> None:
     """Generate all variants of the test split as BEAT2 files, and write down how.
 
     `model-seedS` hears each clip's own speech. `wrong-audio-seedS` has the same noise and speaker, but
-    another test clip's audio and words.
+    another test clip's audio and words (a lone test clip hears a clip of another split; the swap names it).
     """
     device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
     model = load_model(workspace.a2g).to(device)
     tokenizer = GestureTokenizer.load(workspace).to(device)
     own = read_speeches(workspace, model, "test")
-    swaps = swaps_of(own)
-    wrong = [swapped(own, swap, model.config.data.fps) for swap in swaps]
+    spare = [] if len(own) > 1 else _spare_speeches(workspace, model)
+    swaps = swaps_of(own, spare)
+    wrong = [swapped([*own, *spare], swap, model.config.data.fps) for swap in swaps]
     jobs = [
         (f"{variant}-seed{seed}", seed, speeches)
         for seed in params.sampling.seeds
@@ -80,6 +81,13 @@ def read_speeches(workspace: Workspace, model: A2G, split: Split) -> list[Speech
             f"{workspace.pack}: the {split} split has no clip, nothing to generate. See the ingest report."
         )
     return [speech_of(pack.clip(clip), model) for clip in clips]
+
+
+def _spare_speeches(workspace: Workspace, model: A2G) -> list[Speech]:
+    """The first clip of val or train, for a test split that holds only one."""
+    pack = Pack(workspace.pack)
+    others = [*pack.index.clips_of("val"), *pack.index.clips_of("train")]
+    return [speech_of(pack.clip(clip), model) for clip in others[:1]]
 
 
 def speech_of(clip: PackedClip, model: A2G) -> Speech:

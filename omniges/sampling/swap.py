@@ -19,21 +19,24 @@ class Swap:
     repeats: int  # times that the other speech is played to last as long
 
 
-def swaps_of(speeches: Sequence[Speech]) -> list[Swap]:
+def swaps_of(speeches: Sequence[Speech], spare: Sequence[Speech] = ()) -> list[Swap]:
     """For each clip the next one of the same speaker, in a circle; of any speaker where there is no other.
+
+    Args:
+        speeches: the clips that are given wrong speech.
+        spare: clips to take it from where `speeches` is a single clip.
 
     Raises:
         DataError: there is one clip only.
     """
-    if len(speeches) < 2:
-        raise DataError(
-            "generate: the only test clip has no other whose speech would be wrong. Add a test clip."
-        )
+    pool = list(speeches) if len(speeches) > 1 else [*speeches, *spare]
+    if len(pool) < 2:
+        raise DataError("generate: the only clip has no other whose speech would be wrong. Add a clip.")
     swaps = []
     for place, speech in enumerate(speeches):
-        same = [i for i, other in enumerate(speeches) if other.speaker == speech.speaker]
-        circle = same if len(same) > 1 else list(range(len(speeches)))
-        other = speeches[circle[(circle.index(place) + 1) % len(circle)]]
+        same = [i for i, other in enumerate(pool) if other.speaker == speech.speaker]
+        circle = same if len(same) > 1 else list(range(len(pool)))
+        other = pool[circle[(circle.index(place) + 1) % len(circle)]]
         repeats = -(-speech.n_frames // other.n_frames)
         swaps.append(Swap(speech.clip, other.clip, other.speaker == speech.speaker, repeats))
     return swaps

@@ -121,5 +121,7 @@ def test_wrong_speech_is_the_next_clip_of_the_same_speaker():
     assert wrong.n_frames == 50
     assert torch.equal(wrong.mfcc[40:], clips[2].mfcc[:10])
     assert (wrong.text_span_s[:, 0] < 50 / 30).all()
-    with pytest.raises(DataError, match="only test clip"):
+    with pytest.raises(DataError, match="only clip"):
         swaps_of(clips[:1])
+    (lone,) = swaps_of(clips[:1], clips[2:])  # a lone test clip hears one of another split
+    assert (lone.clip, lone.heard) == ("a", "c")
