@@ -41,10 +41,10 @@ status: env ## which stages are up to date, and why not
 	omniges status
 
 test: env-dev ## the tests
-	pytest -m 'not slow'
+	OMP_NUM_THREADS=1 pytest -n 2 --dist loadfile -m 'not slow'
 
 proofs: env-dev ## the long tests
-	pytest -m slow
+	OMP_NUM_THREADS=1 pytest -n 2 --dist load -m slow
 
 check: env-dev ## style, types, import floors, workflow syntax
 	ruff check .

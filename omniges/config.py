@@ -213,7 +213,7 @@ class SamplingParams(Section):
     solver: Literal["euler", "heun"]
     audio_guidance: NonNegative  # 1: none
     text_guidance: NonNegative  # 1: none
-    sampled_levels: NonNegativeInt  # coarsest quantizers that are drawn at the end; finer ones give their mean
+    sampled_levels: NonNegativeInt  # coarsest quantizers drawn at the end; finer ones give their mean
     temperature: NonNegative  # 0: the most probable code
     top_p: Annotated[float, Field(gt=0, le=1)]
     window_frames: PositiveInt

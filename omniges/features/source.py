@@ -153,8 +153,8 @@ def loading(folder: Path, parameter: str) -> Iterator[None]:
     except (OSError, ValueError, KeyError, RuntimeError, ImportError) as error:
         reason = str(error).strip().splitlines()[0]
         raise CheckpointError(
-            f"{folder}: can't be loaded ({type(error).__name__}: {reason}). Wanted a folder as save_pretrained "
-            f"writes it; set {parameter} in params.yaml, or fetch the model again."
+            f"{folder}: can't be loaded ({type(error).__name__}: {reason}). Wanted a folder as "
+            f"save_pretrained writes it; set {parameter} in params.yaml, or fetch the model again."
         ) from error
 
 

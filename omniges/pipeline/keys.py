@@ -163,5 +163,7 @@ def _resolve(
 def _data_files(package: Path, root: Path) -> Iterator[tuple[str, str]]:
     folders = [each for each in package.iterdir() if each.is_dir() and not (each / "__init__.py").exists()]
     for path in sorted([*package.iterdir(), *(each for folder in folders for each in folder.rglob("*"))]):
-        if path.is_file() and path.suffix not in (".py", ".pyc") and path.name != "py.typed":
+        if "__pycache__" in path.parts:  # numba keeps its compiled functions there too
+            continue
+        if path.is_file() and path.suffix != ".py" and path.name != "py.typed":
             yield path.relative_to(root).as_posix(), hashlib.sha256(path.read_bytes()).hexdigest()[:32]

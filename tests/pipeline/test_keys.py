@@ -66,6 +66,13 @@ def test_only_code_that_can_matter_changes_the_hashes(
     assert (hashes_of(package) != before) is changes
 
 
+def test_compiled_functions_kept_beside_the_sources_do_not_count(package: Path) -> None:
+    before = hashes_of(package)
+    (package / "omniges/a/__pycache__").mkdir()
+    (package / "omniges/a/__pycache__/near.draw-1.py311.nbi").write_text("compiled")
+    assert hashes_of(package) == before
+
+
 def test_a_function_body_of_nothing_but_a_docstring_is_still_hashed(package: Path) -> None:
     (package / "omniges/b/deep.py").write_text('def f():\n    """One."""\n')
     before = hashes_of(package)
