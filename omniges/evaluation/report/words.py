@@ -104,13 +104,11 @@ def effect_line(result: Evaluation, effect: AudioEffect) -> Line:
     if effect.lower_by.above_zero:
         return Line(
             "good",
-            f"The {name} follows the speech: the right audio explains {span}{ceiling}. Clear of zero: yes.",
+            f"Speech moves the {name}: the right audio explains {span}{ceiling}. Clear of zero: yes.",
         )
     if effect.lower_by.below_zero:
-        return Line(
-            "bad", f"The {name} is further from the truth with the right audio than with wrong audio: {span}."
-        )
-    return Line("unclear", f"The {name} can't be said to follow the speech: {span}. Clear of zero: no.")
+        return Line("bad", f"Right audio brings the {name} further from the truth than wrong audio: {span}.")
+    return Line("unclear", f"Speech can't be said to move the {name}: {span}. Clear of zero: no.")
 
 
 def looks_real(result: Evaluation) -> list[Line]:
