@@ -20,6 +20,7 @@ from torch.nn import functional as F
 
 from omniges import checkpoint
 from omniges.config import Params, ScorerParams
+from omniges.data.clips import read_clips
 from omniges.errors import EvaluationError, TrainingError
 from omniges.evaluation.listening import window_scores
 from omniges.evaluation.sources import clips_of, mfcc_of, motion_of
@@ -117,7 +118,8 @@ def run(params: Params, W: Workspace) -> None:
     """Stage `scorer`: train on the train split, keep the step that ranks the val split best."""
     section, fps = params.scorer, float(params.data.fps)
     train_pairs = read_pairs(W, "train")
-    scorer, history = train(train_pairs, read_pairs(W, "val"), section, fps)
+    val_pairs = read_pairs(W, "val") if read_clips(W, "val") else {}
+    scorer, history = train(train_pairs, val_pairs, section, fps)
     config = {
         "audio_width": int(next(iter(train_pairs.values()))[0][0].shape[1]),
         "width": section.width,
@@ -173,7 +175,8 @@ def statistics_of(pairs: Mapping[int, Sequence[Pair]]) -> dict[str, Tensor]:
 def train(
     pairs: Mapping[int, Sequence[Pair]], val: Mapping[int, Sequence[Pair]], section: ScorerParams, fps: float
 ) -> tuple[Scorer, list[float]]:
-    """Train; returns the best scorer by val AUC and the AUC at each check.
+    """Train; returns the best scorer by val AUC and the AUC at each check. Where val has no two clips of one
+    speaker to tell apart, the newest weights are kept and no AUC is returned.
 
     Raises:
         EvaluationError: no train clip is as long as a window.
@@ -210,11 +213,12 @@ def train(
             optimiser.step()
             schedule.step()
             if step % max(1, section.steps // CHECKS) == 0:
-                history.append(_val_auc(Scorer(network.eval(), statistics, fps, section.window_s, ""), val))
-                if history[-1] >= max(history):
+                auc = _val_auc(Scorer(network.eval(), statistics, fps, section.window_s, ""), val)
+                history += [] if auc is None else [auc]
+                if auc is None or auc >= max(history):
                     best = {key: value.clone() for key, value in network.state_dict().items()}
     network.load_state_dict(best)
-    logger.info("scorer: AUC on val at each check: %s", ", ".join(f"{x:.3f}" for x in history))
+    logger.info("scorer: AUC on val at each check: %s", ", ".join(f"{x:.3f}" for x in history) or "none")
     return Scorer(network.eval(), statistics, fps, section.window_s, ""), history
 
 
@@ -232,7 +236,7 @@ def _batch(
 
 
 @torch.inference_mode()
-def _val_auc(scorer: Scorer, val: Mapping[int, Sequence[Pair]]) -> float:
+def _val_auc(scorer: Scorer, val: Mapping[int, Sequence[Pair]]) -> float | None:
     scores = []
     for clips in val.values():
         audio = [scorer.embed_audio(a) for a, _ in clips]
@@ -241,4 +245,5 @@ def _val_auc(scorer: Scorer, val: Mapping[int, Sequence[Pair]]) -> float:
                 normalised(torch.from_numpy(channels), scorer.statistics, "motion")[None]
             )[0].numpy()
             scores.append(window_scores(motion, audio, i, scorer.window_steps).auc())
-    return float(np.mean([x for x in scores if x is not None] or [0.5]))
+    found = [x for x in scores if x is not None]
+    return float(np.mean(found)) if found else None

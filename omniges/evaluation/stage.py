@@ -49,7 +49,7 @@ class Render(Protocol):
 
     def __call__(
         self,
-        path_mp4: Path,
+        path: Path,
         motions: dict[str, Motion],
         wave: NDArray[np.float32] | None,
         *,
