@@ -116,14 +116,18 @@ def material_of(
 
 
 def tokenizer_figures(W: Workspace) -> dict[str, Any]:
-    """What the tokenizers' stage measured on its validation clips, by part: plain numbers and texts only."""
+    """What the tokenizers' stage measured on val, or on train where there is no val, by part: plain numbers
+    and texts only, the split among them.
+    """
     found: dict[str, Any] = {}
     for part in PART_NAMES:
         path = W.tokenizer(part) / "report.json"
         if path.is_file():
             figures = read_json(path).get("reconstruction") or {}
-            figures = figures.get("val", figures)
-            found[part] = {k: v for k, v in figures.items() if isinstance(v, int | float | str)}
+            split = "val" if figures.get("val") else "train"
+            figures = figures.get(split) or {}
+            plain = {k: v for k, v in figures.items() if isinstance(v, int | float | str)}
+            found[part] = {"split": split} | plain
     return found
 
 
