@@ -9,12 +9,14 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from omniges.evaluation.evaluation import Evaluation
-from omniges.evaluation.reconstruction import GROUPS
+from omniges.evaluation.reconstruction import GROUPS, finite
 from omniges.files import atomic_path
 
 
 def headline(result: Evaluation) -> dict[str, Any]:
-    """The few figures that runs are compared by; every one on the split that report.json names."""
+    """The few figures that runs are compared by; every one on the split that report.json names. The bounds of
+    an interval that does not exist (one clip) are left out.
+    """
     rows: dict[str, Any] = {}
     for name, x in result.summaries.items():
         row: dict[str, Any] = {"fgd": x.fgd.value if x.fgd else None, "kid": x.kid.value if x.kid else None}
@@ -23,16 +25,20 @@ def headline(result: Evaluation) -> dict[str, Any]:
         row |= {f"rms_{group}": x.rms_errors[group].value for group in GROUPS if group in x.rms_errors}
         rows[name] = {k: v for k, v in row.items() if v is not None}
     audio = {
-        group: {
-            "lower_by": e.lower_by.value,
-            "low": e.lower_by.low,
-            "high": e.lower_by.high,
-            "explained": e.explained.value,
-        }
+        group: _finite(
+            lower_by=e.lower_by.value,
+            low=e.lower_by.low,
+            high=e.lower_by.high,
+            explained=e.explained.value,
+        )
         for group, e in result.effects.items()
     }
     floors = {f"fgd_{k}": v for k, v in result.floors.items()}
     return {"headline": first_figures(result), "variants": rows, "audio_effect": audio, "floors": floors}
+
+
+def _finite(**figures: float) -> dict[str, float]:
+    return {name: value for name, value in figures.items() if finite(value) is not None}
 
 
 def first_figures(result: Evaluation) -> dict[str, Any]:
@@ -41,7 +47,7 @@ def first_figures(result: Evaluation) -> dict[str, Any]:
     model = result.summaries.get(result.model or "")
     still = result.summaries.get("mean-pose")
     if model and model.fgd:
-        flat |= {"fgd": model.fgd.value, "fgd_low": model.fgd.low, "fgd_high": model.fgd.high}
+        flat |= _finite(fgd=model.fgd.value, fgd_low=model.fgd.low, fgd_high=model.fgd.high)
     if still and still.fgd:
         flat["fgd_mean_pose"] = still.fgd.value
     if model:
