@@ -1,6 +1,7 @@
 """The verdict in words: what the figures say, what they can't say, and how sure one may be."""
 
 import math
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Literal
 
@@ -62,10 +63,10 @@ def percent(x: float) -> str:
     return f"{100 * x:.0f} %" if abs(x) >= 0.1 else f"{100 * x:.1f} %"
 
 
-def interval_words(x: Interval) -> str:
+def interval_words(x: Interval, form: Callable[[float], str] = percent) -> str:
     if x.n < 2:
         return "one clip, so no interval"
-    return f"95 % interval {percent(x.low)} to {percent(x.high)}, {x.n} clips"
+    return f"95 % interval {form(x.low)} to {form(x.high)}, {x.n} clips"
 
 
 def verdict(result: Evaluation) -> list[Line]:
@@ -76,7 +77,7 @@ def verdict(result: Evaluation) -> list[Line]:
         lines.append(
             Line(
                 "note",
-                f"Only {model.n_clips} clips were scored. Intervals are widened for so few; below "
+                f"Only {model.n_clips} clip(s) were scored. Intervals are widened for so few; below "
                 f"{CLAIM_CLIPS} clips nothing is claimed at all.",
             )
         )
@@ -143,7 +144,7 @@ def scorer_line(result: Evaluation) -> list[Line]:
     own, ceiling = model.measures["scorer_auc"], truth.measures["scorer_auc"]
     text = (
         "A scorer trained on real clips tells the model's own audio from wrong audio of the same speaker "
-        f"with AUC {own.value:.3f} (95 % interval {own.low:.3f} to {own.high:.3f}); chance is .5, "
+        f"with AUC {own.value:.3f} ({interval_words(own, '{:.3f}'.format)}); chance is .5, "
         f"the real motion reaches {ceiling.value:.3f}."
     )
     if ceiling.low <= 0.5:
