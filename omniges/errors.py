@@ -31,7 +31,3 @@ class EvaluationError(OmnigesError):
 
 class PipelineError(OmnigesError):
     """The workflow's own state is contradictory (a manifest without its files, an unknown unit)."""
-
-
-class OmnigesWarning(UserWarning):
-    """Something was left out or changed, and the user should know; reports carry it too."""
