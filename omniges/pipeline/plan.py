@@ -84,11 +84,6 @@ class Plan:
         units = [unit for unit in self.units.values() if unit.stage.name in names]
         return [unit for unit in units if self.state(unit)[0] in ("stale", "unknown")]
 
-    def waits_for(self, unit: Unit) -> list[Unit]:
-        """Units with a job whose outputs this unit reads."""
-        feeding = {up.name for up in self.graph.upstream(unit.stage.name)}
-        return [other for other in self.to_run() if other.stage.name in feeding]
-
     def resolve(self, unit: Unit, item: Item) -> Entry | None:
         """An existing, undamaged result for an item, made from the same bytes: in place, or in the store."""
         content = self.content_key(unit, item)
