@@ -1,9 +1,10 @@
 """The contract of two tools and one graph, row by row: what is counted is what was really computed."""
 
+import shutil
 from pathlib import Path
 
 import pytest
-from sandbox import CLIPS, TRAIN_CLIP, Sandbox, make_sandbox
+from sandbox import CLIPS, TRAIN_CLIP, Sandbox, git, make_sandbox
 
 ALL_CLIPS = set(CLIPS)
 AFTER_FEATURES = {"pack", "train", "generate", "baselines", "evaluate"}
@@ -49,6 +50,7 @@ def test_every_row_of_the_contract(tmp_path: Path, cache: str, first: str) -> No
     _source_text(flow)
     _damage(flow)
     assert box.outputs() == before
+    _clones(flow, tmp_path)
 
 
 def _one_clip(flow: Flow) -> None:
@@ -95,6 +97,38 @@ def _damage(flow: Flow) -> None:
 
 def _only(found: dict[str, set[str]], stage: str) -> bool:
     return found in ({}, {stage: {TRAIN_CLIP}})
+
+
+def _clones(flow: Flow, tmp_path: Path) -> None:
+    box = flow.box
+    box.run("dvc", "add", "--quiet", "data/raw/demo")
+    flow.expect_nothing("raw tree under DVC")
+    box.run("dvc", "remote", "add", "--default", "store", str(tmp_path / "remote"))
+    box.run("dvc", "push", "--quiet")
+    box.commit()
+    old = git(box.root, "rev-parse", "HEAD").strip()
+    clone = _clone(box, tmp_path / "clone")
+    Flow(clone, flow.tools).expect_nothing("fresh clone and pull")
+    other = _clone(box, tmp_path / "other")
+    wav = other.raw(TRAIN_CLIP)
+    _replace(wav, wav.read_bytes() + b"more")
+    found = Flow(other, flow.tools).then("clone, pull, one clip edited")
+    assert set(found) == SOUND_CLIP
+    assert found["mfcc"] == {TRAIN_CLIP}
+    box.set(train__lr=0.003)
+    flow.then("newer commit")
+    box.commit()
+    git(box.root, "checkout", "-q", old)
+    box.run("dvc", "checkout", "--quiet", "--force")
+    flow.expect_nothing("older commit checked out")
+
+
+def _clone(box: Sandbox, target: Path) -> Sandbox:
+    git(box.root.parent, "clone", "-q", str(box.root), str(target))
+    shutil.copy(box.root / ".dvc" / "config", target / ".dvc" / "config")
+    clone = Sandbox(target)
+    clone.run("dvc", "pull", "--quiet")
+    return clone
 
 
 def _replace(path: Path, content: bytes) -> None:
