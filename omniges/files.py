@@ -15,6 +15,8 @@ from typing import Any
 def atomic_path(path: Path) -> Iterator[Path]:
     """Yield a temporary sibling of `path` (same suffix); rename it into place only if the block succeeds.
 
+    The temporary name begins with a dot; whoever lists a folder that others write to asks for `[!.]*`.
+
     Args:
         path: the final file; parents are made.
     """

@@ -21,7 +21,7 @@ class Hashes:
         self._known: dict[str, str] = {}
         self._new: dict[str, str] = {}
         self._used: set[str] = set()
-        for path in sorted(folder.glob("*.json")):
+        for path in sorted(folder.glob("[!.]*.json")):
             self._known.update(read_json(path))
 
     def md5(self, path: Path) -> str:
@@ -45,7 +45,7 @@ class Hashes:
     def merge(self) -> None:
         """Write everything into one file and drop the others; for the planner alone, under its lock."""
         main = self._folder / "main.json"
-        others = [path for path in self._folder.glob("*.json") if path != main]
+        others = [path for path in self._folder.glob("[!.]*.json") if path != main]
         if not self._new and not others:
             return
         write_json(main, self._known)

@@ -149,7 +149,8 @@ class Plan:
         kept = {name for entry in entries.values() for name in entry.files}
         self._drop(unit.stage, read_manifest(unit.manifest), unit, kept)
         labels = {other.manifest for other in self.of_stage(unit.stage.name)}
-        for path in unit.manifest.parent.glob("*.json") if len(unit.stage.outs) == 1 else ():
+        # `[!.]`: a name with a dot is a manifest that another shard's job is writing at this moment.
+        for path in unit.manifest.parent.glob("[!.]*.json") if len(unit.stage.outs) == 1 else ():
             if path not in labels:  # of a shard that is no more
                 self._drop(unit.stage, read_manifest(path), unit, kept)
                 path.unlink(missing_ok=True)

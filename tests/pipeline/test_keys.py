@@ -123,3 +123,11 @@ def test_tree_digest_knows_names_and_contents_but_no_caches(tmp_path: Path) -> N
     assert tree_md5(tree, hashes) == before
     (tree / "a").rename(tree / "b")
     assert tree_md5(tree, hashes) != before
+
+
+def test_hashes_that_another_job_is_writing_are_neither_read_nor_dropped(tmp_path: Path) -> None:
+    half = tmp_path / "state" / ".other.x1y2z3.json"
+    half.parent.mkdir()
+    half.write_text('{"1-2-3')
+    Hashes(half.parent).merge()
+    assert half.read_text() == '{"1-2-3'

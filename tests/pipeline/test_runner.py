@@ -222,3 +222,15 @@ def test_a_silently_missing_clip_is_an_error(world: World) -> None:
     unit = plan.of_stage("sound")[shard_of("b", 2)]
     with pytest.raises(PipelineError, match="neither written nor reported"):
         Runner(plan, Path("state"), stop_on_fault=False).run_clips(unit, lambda clips: [], force=False)
+
+
+def test_sealing_leaves_alone_what_another_shard_is_writing(world: World) -> None:
+    world.run()
+    folder = world.plan().of_stage("sound")[0].manifest.parent
+    neighbour, orphan = folder / ".1.x1y2z3.json", folder / "7.json"
+    neighbour.write_text("half a mani")
+    orphan.write_text((folder / "0.json").read_text())
+    world.params["sound"]["gain"] = 2
+    assert world.run() == EVERYTHING
+    assert neighbour.read_text() == "half a mani"
+    assert not orphan.exists()  # of a shard that is no more
