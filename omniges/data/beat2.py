@@ -33,7 +33,7 @@ def read_motion(path: Path, expression: Path | None = None) -> Motion:
     Raises:
         DataError: the file is missing, damaged, or holds something else than BEAT2's arrays.
     """
-    arrays = _load(path)
+    arrays = read_arrays(path)
     if "expressions" not in arrays and expression is not None:
         arrays["expressions"] = _expressions_of(expression)
     poses = _numbers(arrays, "poses", (None, 3 * N_JOINTS), path)
@@ -81,8 +81,12 @@ def write_motion(path: Path, motion: Motion) -> None:
         np.savez(stream, **arrays)  # type: ignore[arg-type]
 
 
-def _load(path: Path) -> dict[str, NDArray[Any]]:
-    """All plain arrays of an npz; object arrays would be pickles and are refused."""
+def read_arrays(path: Path) -> dict[str, NDArray[Any]]:
+    """All plain arrays of an npz.
+
+    Raises:
+        DataError: missing, damaged, or with object arrays, which would be pickles.
+    """
     if not path.is_file():
         raise DataError(f"{path}: the file is missing. {_REMEDY}")
     try:
@@ -107,7 +111,7 @@ def _load(path: Path) -> dict[str, NDArray[Any]]:
 
 
 def _expressions_of(path: Path) -> NDArray[Any]:
-    arrays = _load(path)
+    arrays = read_arrays(path)
     if "expressions" not in arrays:
         raise DataError(
             f"{path}: got arrays {sorted(arrays)}, wanted expressions [T, {N_EXPRESSIONS}]. {_REMEDY}"

@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from omniges.data.beat2 import read_arrays
 from omniges.errors import DataError, EvaluationError
 from omniges.evaluation.scoring import Reference, Result
 from omniges.motion.layout import N_BETAS, N_EXPRESSIONS, N_JOINTS
@@ -46,7 +47,7 @@ def read_result(folder: Path, reference: Reference, truth: Motion) -> Result:
         EvaluationError: not finite, or without frames.
     """
     path = find_result(folder, reference.clip)
-    arrays = _load(path)
+    arrays = read_arrays(path)
     notes: list[str] = []
     poses = _poses(arrays, path)
     n = len(poses)
@@ -75,14 +76,6 @@ def read_result(folder: Path, reference: Reference, truth: Motion) -> Result:
     if motion.n_frames < FAR_OFF * truth.n_frames:
         notes.append(f"{motion.n_frames} of {truth.n_frames} frames: only these are scored")
     return Result(motion=motion, has_expressions="expressions" in arrays, notes=tuple(notes))
-
-
-def _load(path: Path) -> dict[str, NDArray[Any]]:
-    try:
-        with np.load(path, allow_pickle=False) as archive:
-            return {key: archive[key] for key in archive.files}
-    except Exception as error:  # a damaged archive fails in many ways: zip, zlib, header, pickle
-        raise DataError(f"{path}: can't be read as an npz of plain arrays ({error}).") from error
 
 
 def _poses(arrays: Mapping[str, NDArray[Any]], path: Path) -> NDArray[np.float32]:
