@@ -1,5 +1,7 @@
 """A whole model folder with random weights, built once: what `Omniges.load` needs, without training."""
 
+from pathlib import Path
+
 import numpy as np
 import pytest
 import torch
@@ -21,7 +23,7 @@ from omniges.workspace import Workspace
 def model_folder(tmp_path_factory):
     """models/<name> with untrained encoders, tokenizers and a2g."""
     root = tmp_path_factory.mktemp("model")
-    params = load_params("params.yaml")
+    params = load_params(Path(__file__).parents[2] / "params.yaml")
     workspace = Workspace(name="toy", raw=root / "raw")
     object.__setattr__(workspace, "name", str(root / "toy"))  # Path("models") / absolute is the absolute path
     encoders(params, workspace)

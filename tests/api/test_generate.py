@@ -74,7 +74,7 @@ def test_words_without_times_are_spread_over_the_loud_parts_only():
 def test_shipped_options_are_those_of_the_shipped_parameters():
     """A wheel carries no params.yaml, so the options stand in two places; this holds them together."""
     shipped = read_json(Path(omniges_api.__file__).with_name("sampling.json"))
-    assert shipped == load_params("params.yaml").sampling.model_dump()
+    assert shipped == load_params(Path(__file__).parents[2] / "params.yaml").sampling.model_dump()
 
 
 def faulty(tmp_path, kind):

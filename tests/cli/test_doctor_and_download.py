@@ -1,4 +1,5 @@
 import shutil
+from pathlib import Path
 
 import pytest
 import typer
@@ -9,6 +10,8 @@ from omniges.cli.doctor import doctor, examine
 from omniges.cli.download import download
 from omniges.errors import DataError
 
+ROOT = Path(__file__).parents[2]
+
 
 def run(command, *arguments):
     app = typer.Typer()
@@ -17,7 +20,7 @@ def run(command, *arguments):
 
 
 def test_doctor_names_what_is_there_and_what_to_do(tmp_path, monkeypatch):
-    shutil.copy("params.yaml", tmp_path / "params.yaml")
+    shutil.copy(ROOT / "params.yaml", tmp_path / "params.yaml")
     monkeypatch.chdir(tmp_path)
     found = {finding.name: finding for finding in examine()}
     assert set(found) >= {
