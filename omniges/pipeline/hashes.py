@@ -6,6 +6,7 @@ MD5 because DVC names its cache by it: whatever DVC has pulled can then be found
 import hashlib
 import os
 import time
+from collections.abc import Callable
 from pathlib import Path
 
 from omniges.files import read_json, write_json
@@ -20,7 +21,6 @@ class Hashes:
         self._folder = folder
         self._known: dict[str, str] = {}
         self._new: dict[str, str] = {}
-        self._used: set[str] = set()
         for path in sorted(folder.glob("[!.]*.json")):
             self._known.update(read_json(path))
 
@@ -28,7 +28,6 @@ class Hashes:
         """Digest of a file's bytes."""
         stat = path.stat()
         identity = f"{stat.st_dev}-{stat.st_ino}-{stat.st_size}-{stat.st_mtime_ns}"
-        self._used.add(identity)
         if identity not in self._known:
             with path.open("rb") as stream:
                 digest = hashlib.file_digest(stream, "md5").hexdigest()
@@ -36,6 +35,12 @@ class Hashes:
                 return digest
             self._known[identity] = self._new[identity] = digest
         return self._known[identity]
+
+    def remembered(self, name: str, make: Callable[[], str]) -> str:
+        """A text that follows from a name alone, made at the first question."""
+        if name not in self._known:
+            self._known[name] = self._new[name] = make()
+        return self._known[name]
 
     def save(self, label: str) -> None:
         """Write what this process learnt."""

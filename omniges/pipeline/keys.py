@@ -7,8 +7,9 @@ by following imports from its function, so none can be forgotten.
 import ast
 import hashlib
 import json
+import sys
 from collections.abc import Iterator, Mapping
-from functools import cache
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -31,12 +32,17 @@ WITHOUT_EFFECT = (
 )
 
 
-def code_hashes(run: str, root: Path) -> dict[str, str]:
+_Import = tuple[str, int, list[str]]  # module, level, names
+_PARSER = f"code-{sys.version_info.major}.{sys.version_info.minor}-"  # another Python writes other trees
+
+
+def code_hashes(run: str, root: Path, hashes: Hashes) -> dict[str, str]:
     """Hash of every module that `run` can reach by imports, and of the data files beside them.
 
     Args:
         run: "module:function".
         root: folder that holds the package.
+        hashes: remembers what the sources parse to.
     Returns:
         module or file name → hash; a module that does not exist hashes to "missing".
     """
@@ -51,12 +57,11 @@ def code_hashes(run: str, root: Path) -> dict[str, str]:
         if path is None:
             found[module] = "missing"
             continue
-        tree_hash, imports = _parsed(path, path.stat().st_mtime_ns, path.stat().st_size)
-        found[module] = tree_hash
+        found[module], imports = _parsed(path, hashes)
         queue += list(_resolve(imports, module, path.name == "__init__.py", root))
         queue += _parents(module)
         if path.name == "__init__.py":
-            found.update(_data_files(path.parent, root))
+            found.update(_data_files(path.parent, root, hashes))
     return dict(sorted(found.items()))
 
 
@@ -114,21 +119,26 @@ def _parents(module: str) -> list[str]:
     return [".".join(parts[:n]) for n in range(1, len(parts))]
 
 
-@cache
-def _parsed(path: Path, mtime_ns: int, size: int) -> tuple[str, tuple[tuple[str, int, tuple[str, ...]], ...]]:
-    """Hash of a module's syntax tree, and its imports as (module, level, names)."""
+def _parsed(path: Path, hashes: Hashes) -> tuple[str, list[_Import]]:
+    """Hash of a module's syntax tree, and its imports."""
+    content = f"{_PARSER}{hashes.md5(path)}"
+    tree_hash, imports = json.loads(hashes.remembered(content, lambda: json.dumps(_parse(path))))
+    return tree_hash, imports
+
+
+def _parse(path: Path) -> tuple[str, list[_Import]]:
     try:
         tree = ast.parse(path.read_text("utf-8"), filename=str(path))
     except SyntaxError as error:
         raise PipelineError(f"{path}:{error.lineno}: {error.msg}; its stages can't be planned.") from error
-    imports: list[tuple[str, int, tuple[str, ...]]] = []
+    imports: list[_Import] = []
     for node in ast.walk(tree):
         if isinstance(node, ast.Import):
-            imports += [(alias.name, 0, ()) for alias in node.names]
+            imports += [(alias.name, 0, []) for alias in node.names]
         elif isinstance(node, ast.ImportFrom):
-            imports.append((node.module or "", node.level, tuple(alias.name for alias in node.names)))
+            imports.append((node.module or "", node.level, [alias.name for alias in node.names]))
     _drop_docstrings(tree)
-    return hashlib.sha256(ast.dump(tree).encode()).hexdigest()[:32], tuple(imports)
+    return hashlib.sha256(ast.dump(tree).encode()).hexdigest()[:32], imports
 
 
 def _drop_docstrings(tree: ast.Module) -> None:
@@ -146,9 +156,7 @@ def _is_text(node: ast.stmt) -> bool:
     )
 
 
-def _resolve(
-    imports: tuple[tuple[str, int, tuple[str, ...]], ...], module: str, is_package: bool, root: Path
-) -> Iterator[str]:
+def _resolve(imports: list[_Import], module: str, is_package: bool, root: Path) -> Iterator[str]:
     for name, level, names in imports:
         if level:
             parts = module.split(".")
@@ -160,10 +168,17 @@ def _resolve(
         yield from (f"{name}.{each}" for each in names if _source(root, f"{name}.{each}"))
 
 
-def _data_files(package: Path, root: Path) -> Iterator[tuple[str, str]]:
+def _data_files(package: Path, root: Path, hashes: Hashes) -> Iterator[tuple[str, str]]:
     folders = [each for each in package.iterdir() if each.is_dir() and not (each / "__init__.py").exists()]
     for path in sorted([*package.iterdir(), *(each for folder in folders for each in folder.rglob("*"))]):
         if "__pycache__" in path.parts:  # numba keeps its compiled functions there too
             continue
         if path.is_file() and path.suffix != ".py" and path.name != "py.typed":
-            yield path.relative_to(root).as_posix(), hashlib.sha256(path.read_bytes()).hexdigest()[:32]
+            yield (
+                path.relative_to(root).as_posix(),
+                hashes.remembered(f"data-{hashes.md5(path)}", partial(_sha256, path)),
+            )
+
+
+def _sha256(path: Path) -> str:
+    return hashlib.sha256(path.read_bytes()).hexdigest()[:32]

@@ -16,7 +16,7 @@ from omniges.pipeline.hashes import Hashes, digest
 from omniges.pipeline.keys import canonical
 from omniges.pipeline.manifest import Entry, Manifest, damage, read_manifest, write_manifest
 from omniges.pipeline.store import Store
-from omniges.pipeline.units import Clip, Item, Unit, UnitBuilder
+from omniges.pipeline.units import Clip, Item, Known, Unit, UnitBuilder
 
 State = Literal["fresh", "restorable", "stale", "unknown"]
 
@@ -54,14 +54,21 @@ class Plan:
         self.store = Store(state / "store", root, self.hashes)
         self._states: dict[str, tuple[State, str]] = {}
         self._entries: dict[str, dict[str, Entry]] = {}
-        self._contents: dict[str, dict[str, str] | None] = {}
         self._builder = UnitBuilder(graph, params, clips, root=root, hashes=self.hashes)
-        if makes_raw and any(unit.stage.raw for unit in self.to_run()):
+        self._contents = self._known_contents()
+        if makes_raw and self._remakes_raw():
             # The tree that is there is not the one that will be: only the jobs themselves can know their
             # keys.
             self._builder = UnitBuilder(graph, params, None, root=root, hashes=self.hashes)
-            del self.units
-            self._states, self._entries, self._contents = {}, {}, {}
+            self._contents = self._known_contents()
+            self._states, self._entries = {}, {}
+
+    def _known_contents(self) -> Known:
+        return Known(self._builder.names, self._content)
+
+    def _remakes_raw(self) -> bool:
+        makers = [unit for s in self.graph.stages.values() if s.raw for unit in self.of_stage(s.name)]
+        return any(self.state(unit)[0] in ("stale", "unknown") for unit in makers)
 
     @cached_property
     def units(self) -> dict[str, Unit]:
@@ -69,8 +76,8 @@ class Plan:
         return self._builder.build()
 
     def of_stage(self, stage: str) -> list[Unit]:
-        name = self.graph[stage].name
-        return [unit for unit in self.units.values() if unit.stage.name == name]
+        """Units of one stage; those of others are not looked at."""
+        return self._builder.of_stage(self.graph[stage].name)
 
     def state(self, unit: Unit) -> tuple[State, str]:
         """The unit's state, and why it is so (empty for fresh)."""
@@ -80,8 +87,8 @@ class Plan:
 
     def to_run(self, stage: str | None = None) -> list[Unit]:
         """Units that need a job: of a stage and all before it, or of the whole graph."""
-        names = set(self.graph.closure(stage)) if stage else set(self.graph.stages)
-        units = [unit for unit in self.units.values() if unit.stage.name in names]
+        names = self.graph.closure(stage) if stage else list(self.graph.stages)
+        units = [unit for name in names for unit in self.of_stage(name)]
         return [unit for unit in units if self.state(unit)[0] in ("stale", "unknown")]
 
     def resolve(self, unit: Unit, item: Item) -> Entry | None:
@@ -118,23 +125,12 @@ class Plan:
 
     def content_key(self, unit: Unit, item: Item) -> str | None:
         """The item's key by the bytes of what comes before it; None while some of that does not exist."""
-        contents: dict[str, dict[str, str]] = {}
-        for name in self._builder.feeding(unit.stage):
-            content = self._content(name)
-            if content is None:
-                return None
-            contents[name] = content
-        return unit.key_of(item.name, self._builder.inputs(unit.stage, item.name, contents))
+        inputs = self._builder.inputs(unit.stage, item.name, self._contents)
+        return None if inputs is None else unit.key_of(item.name, inputs)
 
-    def _content(self, stage: str) -> dict[str, str] | None:
-        if stage not in self._contents:
-            found: dict[str, str] = {}
-            units = self.of_stage(stage)
-            for unit in units:
-                found.update({n: digest(canonical(e.files)) for n, e in self.entries(unit).items()})
-            whole = all(u.items is not None and len(self.entries(u)) == len(u.items) for u in units)
-            self._contents[stage] = found if whole else None
-        return self._contents[stage]
+    def _content(self, stage: str, item: str) -> str | None:
+        entry = self.entries(self._builder.unit_of(stage, item)).get(item)
+        return None if entry is None else digest(canonical(entry.files))
 
     def restore(self, unit: Unit) -> None:
         """Bring a restorable unit back and seal it."""
@@ -160,19 +156,18 @@ class Plan:
         write_manifest(unit.manifest, Manifest(unit.name, unit.key, unit.code, unit.params, entries))
         self._states[unit.name] = ("fresh", "")
         self._entries.pop(unit.name, None)
-        self._contents.pop(unit.stage.name, None)
+        self._contents.forget(unit.stage.name)
 
     def _drop(self, stage: Stage, sealed: Manifest | None, unit: Unit, kept: set[str]) -> None:
         """Remove files of items that the stage has no more, and files that this unit's items have no more."""
-        mine = {item.name for item in unit.items or ()}
-        elsewhere = {i.name for other in self.of_stage(stage.name) for i in other.items or ()} - mine
+        elsewhere = set(self._builder.names(stage.name)) - set(unit.names or ())
         for name, entry in sealed.items.items() if sealed else ():
             if name not in elsewhere:  # a clip may only have moved to another shard
                 for file in entry.files.keys() - kept:
                     (stage.folder / file).unlink(missing_ok=True)
 
     def _examine(self, unit: Unit) -> tuple[State, str]:
-        if unit.items is None:
+        if unit.names is None:
             return "unknown", "depends on a corpus that has yet to be made"
         if self._forced.intersection(self.graph.closure(unit.stage.name)):
             return "stale", "forced"
@@ -181,7 +176,7 @@ class Plan:
         why = self._difference(unit)
         if why is None:
             return "fresh", ""
-        if all(self.resolve(unit, item) for item in unit.items):
+        if all(self.resolve(unit, item) for item in unit.items or ()):
             return "restorable", why
         return "stale", why
 

@@ -85,9 +85,8 @@ class Runner:
         return not force and self._plan.state(unit)[0] == "fresh"
 
     def _compute_clips(self, unit: Unit, missing: list[Item], function: ClipFunction) -> dict[str, Entry]:
-        for item in missing:
-            for leftover in _leftovers(unit, item.name):
-                leftover.unlink()
+        for leftover in _leftovers(unit, {item.name for item in missing}):
+            leftover.unlink()
         keeper = _Keeper(missing, lambda item: self._keep_if_there(unit, item))
         with self._timed(unit, [item.name for item in missing]):
             faults = {fault.clip: fault for fault in function(keeper)}
@@ -148,16 +147,19 @@ class _Keeper(list[str]):
 
     def __iter__(self) -> Iterator[str]:
         for name in super().__iter__():
-            self.look()
             yield name
-        self.look()
+            self._look_at(name)
 
     def look(self) -> None:
-        for name, item in list(self._open.items()):
-            entry = self._keep(item)
-            if entry is not None:
-                self.done[name] = entry
-                del self._open[name]
+        """Keep whatever is there, in whichever order the function wrote it."""
+        for name in list(self._open):
+            self._look_at(name)
+
+    def _look_at(self, name: str) -> None:
+        entry = self._keep(self._open[name]) if name in self._open else None
+        if entry is not None:
+            self.done[name] = entry
+            del self._open[name]
 
 
 class _Timed:
@@ -189,14 +191,17 @@ def _clip_file(unit: Unit, clip: str) -> Path:
     return unit.stage.folder / f"{clip}.parquet"
 
 
-def _leftovers(unit: Unit, clip: str) -> list[Path]:
-    """A clip's old file, and half-written ones of a killed job (see `omniges.files.atomic_path`)."""
-    folder = unit.stage.folder
-    return [
-        path
-        for path in (_clip_file(unit, clip), *folder.glob(f".{clip}.*"))
-        if path.is_file() or path.is_symlink()
-    ]
+def _leftovers(unit: Unit, clips: set[str]) -> list[Path]:
+    """Old files of clips, and half-written ones of a killed job (see `omniges.files.atomic_path`)."""
+    if not unit.stage.folder.is_dir():
+        return []
+    found = []
+    for entry in os.scandir(unit.stage.folder):
+        whole, suffix = os.path.splitext(entry.name)
+        half = entry.name[1:].partition(".")[0] if entry.name.startswith(".") else None
+        if half in clips or (suffix == ".parquet" and whole in clips):
+            found.append(Path(entry.path))
+    return found
 
 
 def _outs_of(unit: Unit) -> list[Path]:

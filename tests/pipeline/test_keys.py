@@ -39,7 +39,7 @@ def package(tmp_path: Path) -> Path:
 
 
 def hashes_of(package: Path) -> dict[str, str]:
-    return code_hashes("omniges.a.stage:run", package)
+    return code_hashes("omniges.a.stage:run", package, Hashes(package / "h"))
 
 
 def test_imports_are_followed_into_functions_and_relative_ones_too(package: Path) -> None:

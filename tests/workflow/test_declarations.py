@@ -8,6 +8,7 @@ from ruamel.yaml import YAML
 
 from omniges.cli.planning import load_graph
 from omniges.config import Params, load_params
+from omniges.pipeline.hashes import Hashes
 from omniges.pipeline.keys import code_hashes
 
 ROOT = Path(__file__).parents[2]
@@ -30,9 +31,9 @@ def stage_names() -> list[str]:
 
 
 @pytest.mark.parametrize("name", stage_names())
-def test_every_module_that_a_stage_reaches_is_a_dependency(name: str, params: Params) -> None:
+def test_every_module_that_a_stage_reaches_is_a_dependency(name: str, params: Params, tmp_path: Path) -> None:
     stage = load_graph(params)[name]
-    found = code_hashes(stage.run, ROOT)
+    found = code_hashes(stage.run, ROOT, Hashes(tmp_path))
     assert "missing" not in found.values()
     modules = [m for m in found if not m.endswith(".py") and "/" not in m]
     unlisted = {m for m in modules if not _listed(m, stage.deps)}
