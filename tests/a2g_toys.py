@@ -197,6 +197,7 @@ class ToyTokenizer:
         g = torch.Generator().manual_seed(5)
         self.table = torch.randn(PARTS, CODE_DIM, 415, generator=g) / 2
         self.smooth = smooth
+        self.decoder_context = -(-(smooth // 2) // 4)
 
     def decode_latents(self, latents):
         frames = torch.einsum("bnpd,pdc->bnc", latents, self.table).repeat_interleave(4, dim=1)

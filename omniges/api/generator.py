@@ -1,7 +1,7 @@
 """A trained model, ready for any recording."""
 
 import logging
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 
 from omniges import checkpoint
 from omniges.api.hearing import Ear, FeatureSettings, words_of
+from omniges.api.streaming import LiveEar, MotionStream
 from omniges.api.take import Take
 from omniges.audio.files import read_wave
 from omniges.config import SamplingParams
@@ -21,6 +22,7 @@ from omniges.model.loading import load_model
 from omniges.motion.features import features_from_gesture, features_to_motion
 from omniges.sampling.generate import Generated, generate_clips
 from omniges.sampling.speech import Speech
+from omniges.sampling.streaming import GestureStream
 from omniges.tokenizers.gesture_tokenizer import GestureTokenizer
 from omniges.types import Motion, Word
 
@@ -96,6 +98,45 @@ class Omniges:
         motion = self._move(speech, seed, sampling)
         notes = {"seed": seed, "speaker": speaker, "words": len(words), "sampling": sampling.model_dump()}
         return Take(name=name, motion=motion, wave=wave, words=tuple(words), seed=seed, notes=notes)
+
+    def stream(
+        self,
+        chunks: Iterable[NDArray[np.float32]],
+        *,
+        speaker: int | None = None,
+        seed: int = 0,
+        name: str = "speech",
+        context_s: float | None = None,
+        decoder_ahead_frames: int | None = None,
+        **options: Any,
+    ) -> MotionStream:
+        """Motion while the sound is still arriving; see docs/model.md for the delay and what decides it.
+
+        Args:
+            chunks: consecutive blocks [N] of mono samples at 16 kHz, of any lengths.
+            speaker: as in `generate`.
+            seed: as in `generate`.
+            name: with the seed, decides the randomness.
+            context_s: seconds of sound that WavLM hears at once; None is the length that it was trained with.
+            decoder_ahead_frames: frames of motion that the decoder waits for; None waits for all that have a
+                say, fewer give frames sooner.
+            **options: as in `generate`.
+
+        Returns:
+            An iterable of `MotionBlock`; its `delay_s` says how far frames lag behind the sound.
+
+        Raises:
+            DataError: an unknown speaker or option, or a context shorter than a window.
+        """
+        sampling, row = self.options(**options), self._speaker_row(speaker)
+        context_s = self.ear.settings.wavlm.chunk_s if context_s is None else context_s
+        shortest_s = sampling.window_frames / self.fps + self.ear.settings.mfcc.window_s
+        if context_s < shortest_s:
+            raise DataError(
+                f"stream: got context_s {context_s}, wanted {shortest_s:.2f} at least: a window and its edge."
+            )
+        stream = GestureStream(self.model, self.tokenizer, seed, name, sampling, decoder_ahead_frames)
+        return MotionStream(stream, LiveEar(self.ear, row, context_s), chunks)
 
     def options(self, **changes: Any) -> SamplingParams:
         """The sampling options with some changed; checked."""

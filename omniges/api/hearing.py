@@ -70,9 +70,7 @@ class Ear:
         self.encoders, self.settings, self.fps, self.device = encoders, settings, fps, device
         wavlm = settings.wavlm
         folder = settled_folder(encoders, "wavlm")
-        self._wavlm: WavlmEncoder = load_wavlm(
-            folder, layer=wavlm.layer, compute=wavlm.compute, device=device
-        )
+        self.wavlm: WavlmEncoder = load_wavlm(folder, layer=wavlm.layer, compute=wavlm.compute, device=device)
         self._text: TextEncoder | None = None
 
     def hear(self, wave: NDArray[np.float32], words: Sequence[Word], name: str, speaker: int) -> Speech:
@@ -111,7 +109,7 @@ class Ear:
     def _wavlm_frames(self, wave: NDArray[np.float32]) -> NDArray[np.float32]:
         settings = self.settings.wavlm
         chunks = chunks_of([wave], settings.chunk_s, settings.overlap_s)
-        blocks = wavlm_frames(chunks, self._wavlm, batch=settings.batch, fps=self.fps)
+        blocks = wavlm_frames(chunks, self.wavlm, batch=settings.batch, fps=self.fps)
         return np.concatenate(list(blocks))
 
     def _mfcc_frames(self, wave: NDArray[np.float32], n_frames: int) -> NDArray[np.float32]:

@@ -4,7 +4,6 @@ Shapes: B clips side by side, N tokens of a window, X = 4 x 415 channels of a to
     T frames.
 """
 
-import hashlib
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -13,11 +12,15 @@ from torch import Tensor
 
 from omniges.config import SamplingParams
 from omniges.errors import ShapeError
-from omniges.model.a2g import A2G, TOKEN_WIDTH
-from omniges.motion.layout import FRAMES_PER_CODE, GESTURE_WIDTH, SIDE_WIDTH
-from omniges.sampling.sampler import Decoder, DrawnWindow, Past, WindowSampler
+from omniges.model.a2g import A2G
+from omniges.motion.layout import FRAMES_PER_CODE, GESTURE_WIDTH
+from omniges.sampling.decoding import PieceDecoder
+from omniges.sampling.progress import Progress, Settled, clip_generator, settle
+from omniges.sampling.sampler import Decoder
 from omniges.sampling.speech import Speech, window_of
-from omniges.sampling.windows import Cover, Window
+from omniges.sampling.windows import Cover
+
+_DECODED_AT_ONCE = 256  # latents; bounds the memory of a long clip
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -28,18 +31,6 @@ class Generated:
     gesture: Tensor  # [T, 415] raw
     side: Tensor  # [T, 9] jaw and eyes, axis-angle in radians
     latent: Tensor  # [ceil(T / 4), P, D] what was decoded
-
-
-@dataclass
-class _Progress:
-    """One clip on its way: what has been settled so far, and its private source of noise."""
-
-    speech: Speech
-    windows: list[Window]
-    generator: torch.Generator
-    latent: Tensor  # [tokens, P, D]
-    clean: Tensor  # [tokens, X] normalised
-    side: Tensor  # [4 tokens, 9] normalised
 
 
 def generate_gesture(
@@ -104,91 +95,54 @@ def generate_clips(
     """
     cover = Cover.of_frames(options.window_frames, options.overlap_frames, options.lookahead_frames)
     names = [speech.clip for speech in speeches] if names is None else names
-    running = [_start(model, speech, cover, seed, name) for speech, name in zip(speeches, names, strict=True)]
-    for index in range(max(len(clip.windows) for clip in running)):
-        active = [clip for clip in running if index < len(clip.windows)]
-        _settle(model, tokenizer, active, [clip.windows[index] for clip in active], cover, options)
-    return [_finish(model, tokenizer, clip) for clip in running]
-
-
-def clip_generator(seed: int, clip: str) -> torch.Generator:
-    """A clip's own source of noise, from the run's seed and the clip's name."""
-    digest = hashlib.sha256(f"{seed}:{clip}".encode()).digest()
-    return torch.Generator().manual_seed(int.from_bytes(digest[:8], "big") >> 1)
-
-
-def _start(model: A2G, speech: Speech, cover: Cover, seed: int, name: str) -> _Progress:
-    n_tokens = -(-speech.n_frames // FRAMES_PER_CODE)
-    data = model.config.data
-    return _Progress(
-        speech=speech,
-        windows=cover.plan(n_tokens),
-        generator=clip_generator(seed, name),
-        latent=torch.zeros(n_tokens, data.parts, data.code_dim),
-        clean=torch.zeros(n_tokens, TOKEN_WIDTH),
-        side=torch.zeros(n_tokens * FRAMES_PER_CODE, SIDE_WIDTH),
-    )
-
-
-@torch.inference_mode()
-def _settle(
-    model: A2G,
-    tokenizer: Decoder,
-    clips: list[_Progress],
-    windows: list[Window],
-    cover: Cover,
-    options: SamplingParams,
-) -> None:
-    """Generate one window of every clip and write what it settles into the clips."""
-    device = model.code_head.codebooks.device
-    heard = window_of(
-        [clip.speech for clip in clips],
-        [window.start * FRAMES_PER_CODE for window in windows],
-        cover.window * FRAMES_PER_CODE,
-        model.config.data.fps,
-    )
-    sampler = WindowSampler(model, tokenizer, heard.to(device), options)
-    past = Past(
-        given=torch.zeros(len(clips), cover.window, dtype=torch.bool),
-        clean=torch.zeros(len(clips), cover.window, TOKEN_WIDTH),
-        latent=torch.zeros(len(clips), cover.window, *clips[0].latent.shape[1:]),
-    )
-    for row, (clip, window) in enumerate(zip(clips, windows, strict=True)):
-        span = slice(window.start, window.start + window.past)
-        past.given[row, : window.past] = True
-        past.clean[row, : window.past], past.latent[row, : window.past] = clip.clean[span], clip.latent[span]
-    past = Past(**{name: value.to(device) for name, value in vars(past).items()})
-    drawn = sampler.draw(past, [clip.generator for clip in clips])
-    for row, (clip, window) in enumerate(zip(clips, windows, strict=True)):
-        _keep(clip, window, drawn, row)
-
-
-def _keep(clip: _Progress, window: Window, drawn: DrawnWindow, row: int) -> None:
-    """Write the tokens that a window settles; jaw and eyes, which follow no past, fade from window to
-    window.
-    """
-    fresh = slice(window.start + window.past, window.keep)
-    local = slice(window.past, window.keep - window.start)
-    clip.latent[fresh], clip.clean[fresh] = drawn.latent[row, local].cpu(), drawn.clean[row, local].cpu()
-    frames = slice(window.start * FRAMES_PER_CODE, window.keep * FRAMES_PER_CODE)
-    past = window.past * FRAMES_PER_CODE
-    side = drawn.side[row, : frames.stop - frames.start].float().cpu()
-    fade = ((torch.arange(past) + 0.5) / max(past, 1))[:, None]
-    side[:past] = fade * side[:past] + (1 - fade) * clip.side[frames][:past]
-    clip.side[frames] = side
-
-
-@torch.inference_mode()
-def _finish(model: A2G, tokenizer: Decoder, clip: _Progress) -> Generated:
-    """Decode a clip's latents at once, so that windows leave no trace in the decoder, and drop the
-    padding.
-    """
-    device = model.code_head.codebooks.device
-    n_frames = clip.speech.n_frames
-    gesture = tokenizer.decode_latents(clip.latent[None].to(device))[0, :n_frames].float().cpu()
-    side = model.statistics.denormalise("side", clip.side.to(device))[:n_frames].cpu()
-    if gesture.shape != (n_frames, GESTURE_WIDTH):
-        raise ShapeError(
-            f"{clip.speech.clip}: decoded {tuple(gesture.shape)}, wanted {(n_frames, GESTURE_WIDTH)}."
+    running = [
+        _Clip(speech, Progress(clip_generator(seed, name)), tokenizer)
+        for speech, name in zip(speeches, names, strict=True)
+    ]
+    while active := [clip for clip in running if clip.progress.settled < clip.n_tokens]:
+        windows = [cover.after(clip.progress.settled, clip.n_tokens) for clip in active]
+        heard = window_of(
+            [clip.speech for clip in active],
+            [window.start * FRAMES_PER_CODE for window in windows],
+            cover.window * FRAMES_PER_CODE,
+            model.config.data.fps,
         )
-    return Generated(clip=clip.speech.clip, gesture=gesture, side=side, latent=clip.latent)
+        settled = settle(model, tokenizer, heard, [clip.progress for clip in active], windows, cover, options)
+        for clip, part in zip(active, settled, strict=True):
+            clip.keep(part)
+    return [clip.finish(model) for clip in running]
+
+
+class _Clip:
+    """One clip on its way to a `Generated`."""
+
+    def __init__(self, speech: Speech, progress: Progress, tokenizer: Decoder) -> None:
+        self.speech, self.progress = speech, progress
+        self.n_tokens = -(-speech.n_frames // FRAMES_PER_CODE)
+        self._decoder = PieceDecoder(tokenizer)
+        self._waiting: list[Tensor] = []
+        self._latents: list[Tensor] = []
+        self._gesture: list[Tensor] = []
+        self._side: list[Tensor] = []
+
+    def keep(self, part: Settled) -> None:
+        """Take in what a window settled; many latents are decoded at once, but never a whole long clip."""
+        self._latents.append(part.latent)
+        self._side.append(part.side)
+        self._waiting.append(part.latent)
+        last = self.progress.settled == self.n_tokens
+        if last or sum(map(len, self._waiting)) >= _DECODED_AT_ONCE:
+            self._gesture.append(self._decoder.push(torch.cat(self._waiting), last=last).cpu())
+            self._waiting = []
+
+    def finish(self, model: A2G) -> Generated:
+        """Join the pieces and drop the padding."""
+        n_frames = self.speech.n_frames
+        gesture, side = torch.cat(self._gesture)[:n_frames], torch.cat(self._side)
+        side = model.statistics.denormalise("side", side)[:n_frames].cpu()
+        latent = torch.cat(self._latents).cpu()
+        if gesture.shape != (n_frames, GESTURE_WIDTH):
+            raise ShapeError(
+                f"{self.speech.clip}: decoded {tuple(gesture.shape)}, wanted {(n_frames, GESTURE_WIDTH)}."
+            )
+        return Generated(clip=self.speech.clip, gesture=gesture, side=side, latent=latent)

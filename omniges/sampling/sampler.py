@@ -26,6 +26,10 @@ from omniges.sampling.codes import draw, guidance_weights, guide, nucleus
 class Decoder(Protocol):
     """What generation needs of the tokenizers."""
 
+    @property
+    def decoder_context(self) -> int:
+        """Latents to either side of a frame's own that have a say in it, at most."""
+
     def decode_latents(self, latents: Tensor) -> Tensor:
         """[B, N, P, D] to raw gesture [B, 4 N, 415]."""
 

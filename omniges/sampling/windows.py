@@ -45,15 +45,25 @@ class Cover:
             )
         return cls(*(frames // FRAMES_PER_CODE for frames in named.values()))
 
+    def after(self, settled: int, n_tokens: int | None) -> Window:
+        """The window that goes on from `settled` tokens.
+
+        Args:
+            settled: tokens that are settled already.
+            n_tokens: tokens of the clip, more than `settled`; None while nobody knows where it ends.
+        """
+        past = min(self.overlap, settled)
+        stop = settled - past + self.window
+        ends_clip = n_tokens is not None and stop >= n_tokens
+        keep = n_tokens if n_tokens is not None and ends_clip else stop - self.lookahead
+        return Window(start=settled - past, past=past, keep=keep)
+
     def plan(self, n_tokens: int) -> list[Window]:
         """Windows that settle every one of `n_tokens` tokens, in order; the last may reach beyond the
         clip.
         """
         windows, settled = [], 0
         while settled < n_tokens:
-            past = min(self.overlap, settled)
-            start = settled - past
-            ends_clip = start + self.window >= n_tokens
-            settled = n_tokens if ends_clip else start + self.window - self.lookahead
-            windows.append(Window(start=start, past=past, keep=settled))
+            windows.append(self.after(settled, n_tokens))
+            settled = windows[-1].keep
         return windows

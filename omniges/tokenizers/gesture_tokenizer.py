@@ -99,6 +99,11 @@ class GestureTokenizer(nn.Module):
         decoded = [model.decode_latent(latents[:, :, i]) for i, (_, model) in enumerate(self._each())]
         return self.denormalise(torch.cat(decoded, dim=-1))
 
+    @property
+    def decoder_context(self) -> int:
+        """Latents to either side of a frame's own that `decode_latents` lets have a say in it, at most."""
+        return max(model.decoder_context for _, model in self._each())
+
     def codebooks(self) -> Tensor:
         """[4, Q, K, D] effective codebooks."""
         return torch.stack([model.codebooks() for _, model in self._each()])

@@ -108,6 +108,15 @@ class RVQVAE(nn.Module):
             raise ShapeError(f"decode_latent: got {tuple(latent.shape)}, wanted [B, N >= 1, {code_dim}].")
         return self.decoder(latent.transpose(1, 2)).transpose(1, 2)
 
+    @property
+    def decoder_context(self) -> int:
+        """How many latents to the left and to the right of a frame's own have a say in it, at most."""
+        dilations = sum(DILATION_GROWTH**i for i in range(self.config.depth))
+        reach = 2  # of the two last convolutions, in frames; each step below is one layer, from last to first
+        for _ in range(LEVELS):
+            reach = -(-(reach + 1) // 2) + dilations
+        return reach + 1
+
     def codebooks(self) -> Tensor:
         """[Q, K, D] effective codebooks."""
         return self.quantizer.codebooks()

@@ -5,7 +5,8 @@ import pytest
 import torch
 
 from omniges.errors import DataError
-from omniges.sampling.generate import clip_generator, generate_clips, generate_gesture
+from omniges.sampling.generate import generate_clips, generate_gesture
+from omniges.sampling.progress import clip_generator
 from omniges.sampling.speech import Speech, window_of
 from omniges.sampling.swap import swapped, swaps_of
 

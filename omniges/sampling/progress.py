@@ -1,0 +1,113 @@
+"""What a clip carries from window to window, and the step from one to the next.
+
+Shapes: B clips side by side, N tokens of a window, X = 4 x 415 channels of a token, P parts, D code width.
+"""
+
+import hashlib
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from omniges.config import SamplingParams
+from omniges.model.a2g import A2G, TOKEN_WIDTH, Heard
+from omniges.motion.layout import FRAMES_PER_CODE, SIDE_WIDTH
+from omniges.sampling.sampler import Decoder, DrawnWindow, Past, WindowSampler
+from omniges.sampling.windows import Cover, Window
+
+
+@dataclass(frozen=True, kw_only=True)
+class Settled:
+    """What one window adds to one clip, for good."""
+
+    latent: Tensor  # [n, P, D]
+    side: Tensor  # [4 n, 9] jaw and eyes, normalised
+    foreseen: Tensor  # [m, P, D] the latents after them, as this window sees them; the next one decides anew
+
+
+class Progress:
+    """One clip on its way: its private source of noise, and the end of what is settled, which the next window
+    continues. Its size doesn't grow with the clip.
+    """
+
+    def __init__(self, generator: torch.Generator) -> None:
+        self.generator = generator
+        self.settled = 0  # tokens
+        self.latent: Tensor | None = None  # [past, P, D]; None before the first window
+        self.clean = torch.zeros(0, TOKEN_WIDTH)  # [past, X] normalised
+        self.side = torch.zeros(0, SIDE_WIDTH)  # [frames, 9] foreseen by the last window, normalised
+
+    def take(self, window: Window, drawn: DrawnWindow, row: int, overlap: int) -> Settled:
+        """Keep what a window settles of this clip.
+
+        Args:
+            window: where it lies.
+            drawn: what came out of it for all clips.
+            row: this clip's place there.
+            overlap: tokens that the next window continues.
+        """
+        local = slice(window.past, window.keep - window.start)
+        frames = slice(local.start * FRAMES_PER_CODE, local.stop * FRAMES_PER_CODE)
+        latent, side = drawn.latent[row, local], drawn.side[row, frames].float()
+        settled = Settled(latent=latent, side=self._faded(side), foreseen=drawn.latent[row, local.stop :])
+        known = slice(max(0, local.stop - overlap), local.stop)
+        # Copies, since a view would keep the whole window in memory.
+        self.latent, self.clean = drawn.latent[row, known].clone(), drawn.clean[row, known].clone()
+        self.side = drawn.side[row, frames.stop :].float().clone()
+        self.settled = window.keep
+        return settled
+
+    def _faded(self, side: Tensor) -> Tensor:
+        """[T, 9] to [T, 9]: jaw and eyes follow no past, so they fade over from what the last window
+        foresaw.
+        """
+        n = min(len(self.side), len(side))
+        if n == 0:
+            return side
+        share = ((torch.arange(n, device=side.device) + 0.5) / len(self.side))[:, None]
+        return torch.cat([share * side[:n] + (1 - share) * self.side[:n], side[n:]])
+
+
+def clip_generator(seed: int, clip: str) -> torch.Generator:
+    """A clip's own source of noise, from the run's seed and the clip's name."""
+    digest = hashlib.sha256(f"{seed}:{clip}".encode()).digest()
+    return torch.Generator().manual_seed(int.from_bytes(digest[:8], "big") >> 1)
+
+
+@torch.inference_mode()
+def settle(
+    model: A2G,
+    tokenizer: Decoder,
+    heard: Heard,
+    clips: Sequence[Progress],
+    windows: Sequence[Window],
+    cover: Cover,
+    options: SamplingParams,
+) -> list[Settled]:
+    """Generate one window of every clip and move the clips on.
+
+    Args:
+        model: in evaluation mode, on any device.
+        tokenizer: on the same device.
+        heard: features of the windows, B rows.
+        clips: B.
+        windows: B, each going on where its clip stands.
+        cover: sizes of the windows.
+        options: sampling options.
+    """
+    device, data = model.code_head.codebooks.device, model.config.data
+    size = (len(clips), cover.window)
+    past = Past(
+        given=torch.zeros(size, dtype=torch.bool, device=device),
+        clean=torch.zeros(*size, TOKEN_WIDTH, device=device),
+        latent=torch.zeros(*size, data.parts, data.code_dim, device=device),
+    )
+    for row, (clip, window) in enumerate(zip(clips, windows, strict=True)):
+        if window.past and clip.latent is not None:
+            past.given[row, : window.past] = True
+            past.clean[row, : window.past], past.latent[row, : window.past] = clip.clean, clip.latent
+    sampler = WindowSampler(model, tokenizer, heard.to(device), options)
+    drawn = sampler.draw(past, [clip.generator for clip in clips])
+    rows = enumerate(zip(clips, windows, strict=True))
+    return [clip.take(window, drawn, row, cover.overlap) for row, (clip, window) in rows]

@@ -1,0 +1,89 @@
+import numpy as np
+import pytest
+
+from omniges.errors import ConfigError, DataError
+
+
+def pieces(wave, size):
+    return [wave[i : i + size] for i in range(0, len(wave), size)]
+
+
+def joined(blocks, name):
+    return np.concatenate([getattr(block.motion, name) for block in blocks])
+
+
+FAST = {"window_frames": 32, "overlap_frames": 16, "lookahead_frames": 8, "steps": 1, "context_s": 1.5}
+
+
+@pytest.fixture
+def talk(tone):
+    return np.concatenate([tone, 0.5 * tone])  # 6 s
+
+
+def test_blocks_follow_each_other_whatever_the_chunks(omniges, talk):
+    runs = [list(omniges.stream(pieces(talk, size), **FAST)) for size in (160, 4_001, len(talk))]
+    for blocks in runs:
+        starts = np.cumsum([0, *(block.motion.n_frames for block in blocks)])
+        assert [block.start_frame for block in blocks] == starts[:-1].tolist()
+        assert starts[-1] == 180
+        for name in ("poses", "trans", "expressions"):
+            np.testing.assert_array_equal(joined(blocks, name), joined(runs[0], name))
+    assert len(runs[0]) > 10
+    assert np.isfinite(joined(runs[0], "poses")).all()
+
+
+def test_a_frame_is_there_before_its_delay_has_passed(omniges, talk):
+    stream = omniges.stream(pieces(talk, 160), decoder_ahead_frames=0, **FAST)
+    blocks = list(stream)
+    lags = [block.heard_s - block.start_frame / omniges.fps for block in blocks]
+    assert max(lags) <= stream.delay_s + 0.01  # a chunk of 10 ms
+    assert stream.delay_s == pytest.approx(33 / 30)
+    assert blocks[0].heard_s < 1.2  # the sound lasts 6 s
+
+
+def test_later_sound_never_changes_what_was_given_out(omniges, talk):
+    other = talk.copy()
+    other[48_000:] = np.random.default_rng(0).normal(0, 0.2, 48_000)
+    one, two = (list(omniges.stream(pieces(wave, 800), **FAST)) for wave in (talk, other))
+    early = [block for block in one if block.heard_s <= 3.0]
+    assert early
+    for a, b in zip(early, two, strict=False):
+        np.testing.assert_array_equal(a.motion.poses, b.motion.poses)
+    assert np.abs(joined(one, "poses") - joined(two, "poses")).max() > 1e-4
+
+
+def test_one_window_of_sound_gives_what_generate_gives(omniges, tone):
+    """Both hear all of it at once, so nothing differs, the walk through the room included."""
+    wave = tone[:30_000]
+    want = omniges.generate(wave, seed=4, name="speech", window_frames=64).motion
+    blocks = list(omniges.stream(pieces(wave, 700), seed=4, window_frames=64))
+    for name in ("poses", "trans", "expressions"):
+        np.testing.assert_allclose(joined(blocks, name), getattr(want, name), atol=2e-5)
+
+
+def test_the_body_walks_on_from_block_to_block(omniges, talk):
+    trans = joined(list(omniges.stream(pieces(talk, 1600), **FAST)), "trans")[:, [0, 2]]
+    steps = np.abs(np.diff(trans, axis=0)).max(1)
+    assert steps.max() < 10 * np.median(steps)
+
+
+@pytest.mark.parametrize(
+    ("chunks", "options", "message"),
+    [
+        ([], {}, "ended at 0.000 s"),
+        ([np.zeros(100, np.float32)], {}, "at least"),
+        ([np.zeros((2, 100), np.float32)], {}, "mono"),
+        ([np.full(100, np.nan, np.float32)], {}, "finite"),
+        ([], {"speaker": 9}, "speaker 9"),
+        ([], {"context_s": 1.0}, "context_s"),
+        ([], {"stepz": 1}, "unknown option"),
+    ],
+)
+def test_what_cannot_be_streamed_is_refused(omniges, chunks, options, message):
+    with pytest.raises(DataError, match=message):
+        list(omniges.stream(chunks, **options))
+
+
+def test_the_decoder_waits_for_whole_codes(omniges):
+    with pytest.raises(ConfigError, match="decoder_ahead_frames"):
+        omniges.stream([], decoder_ahead_frames=3)
