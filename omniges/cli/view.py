@@ -14,12 +14,16 @@ if TYPE_CHECKING:
     from omniges.types import Word
 
 log = logging.getLogger(__name__)
+TRUTH = "ground truth"
 
 
 def view(
     what: Annotated[
         list[Path], typer.Argument(help="A folder that `omniges generate` wrote, or BEAT2 npz files.")
     ],
+    truth: Annotated[
+        Path | None, typer.Option(help="A BEAT2 npz of the speaker's own motion, shown first.")
+    ] = None,
     sound: Annotated[Path | None, typer.Option(help="A sound file; the folder's own by default.")] = None,
     words: Annotated[Path | None, typer.Option(help="A .TextGrid; the folder's words by default.")] = None,
     out: Annotated[Path | None, typer.Option("--out", "-o", help="The page to write.")] = None,
@@ -33,7 +37,8 @@ def view(
 
     heard = sound or (home / "speech.wav" if (home / "speech.wav").is_file() else None)
     page = out or home / "view.html"
-    motions = {label: read_motion(path) for label, path in zip(labels, found, strict=True)}
+    motions = {} if truth is None else {TRUTH: read_motion(truth)}
+    motions |= {label: read_motion(path) for label, path in zip(labels, found, strict=True)}
     wave = None if heard is None else read_wave(heard)
     write_viewer(page, motions, wave, _words(words, home), title=home.resolve().name)
     log.info("%s: %d motion(s), %.1f MB", page, len(motions), page.stat().st_size / 1e6)
