@@ -3,7 +3,7 @@
 Shapes: N samples, T frames.
 """
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -30,6 +30,17 @@ class MotionBlock:
     start_frame: int
     motion: Motion  # T >= 1 frames; the body stands at the origin in frame 0 of the stream
     heard_s: float  # seconds of sound that had arrived when the block was made
+
+
+def joined(blocks: Sequence[MotionBlock]) -> Motion:
+    """The whole motion of a stream's blocks, at least one."""
+    return Motion(
+        poses=np.concatenate([block.motion.poses for block in blocks]),
+        trans=np.concatenate([block.motion.trans for block in blocks]),
+        expressions=np.concatenate([block.motion.expressions for block in blocks]),
+        betas=blocks[0].motion.betas,
+        fps=blocks[0].motion.fps,
+    )
 
 
 class LiveEar:

@@ -79,10 +79,11 @@ def _decoded(path: Path, block_s: float) -> Iterator[NDArray[np.float32]]:
         blocks, rate = _av_blocks(path, block_s)
     else:
         blocks, rate = _sndfile_blocks(path, sound, block_s), sound.samplerate
-    yield from (block for block in _at_16_khz(blocks, rate) if len(block))
+    yield from (block for block in at_16_khz(blocks, rate) if len(block))
 
 
-def _at_16_khz(blocks: Iterator[NDArray[np.float32]], rate: int) -> Iterator[NDArray[np.float32]]:
+def at_16_khz(blocks: Iterator[NDArray[np.float32]], rate: int) -> Iterator[NDArray[np.float32]]:
+    """Change the rate of consecutive mono blocks [N]; the result is that of the whole wave."""
     import soxr
 
     if rate == SAMPLE_RATE:
@@ -108,7 +109,7 @@ def _sndfile_blocks(
                 raise DataError(f"{path}: can't be decoded to its end ({error}). {_REMEDY}") from error
             if len(block) == 0:
                 return
-            yield _mono(block)
+            yield mono(block)
 
 
 def _av_blocks(path: Path, block_s: float) -> tuple[Iterator[NDArray[np.float32]], int]:
@@ -133,7 +134,7 @@ def _av_frames(path: Path) -> Iterator[NDArray[np.float32]]:
             planar = av.AudioResampler(format="fltp")  # only the sample format changes
             for frame in container.decode(container.streams.audio[0]):
                 for part in planar.resample(frame):
-                    yield _mono(part.to_ndarray().T.astype(np.float32, copy=False))
+                    yield mono(part.to_ndarray().T.astype(np.float32, copy=False))
     except (av.FFmpegError, OSError) as error:
         raise DataError(f"{path}: can't be decoded to its end ({error}). {_REMEDY}") from error
 
@@ -150,6 +151,6 @@ def _grouped(frames: Iterator[NDArray[np.float32]], size: int) -> Iterator[NDArr
         yield np.concatenate(held)
 
 
-def _mono(block: NDArray[np.float32]) -> NDArray[np.float32]:
+def mono(block: NDArray[np.float32]) -> NDArray[np.float32]:
     """[N, C] to [N]: the mean of the channels."""
     return block[:, 0] if block.shape[1] == 1 else block.mean(axis=1, dtype=np.float32)

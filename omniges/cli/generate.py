@@ -1,19 +1,22 @@
 """`omniges generate`: a body for any voice."""
 
 import logging
+import sys
 from pathlib import Path
 from typing import Annotated, Any
 
 import typer
 
+from omniges.cli.pipe import take_of_pipe
 from omniges.errors import DataError, OmnigesError
 
 log = logging.getLogger(__name__)
+PIPE = Path("-")
 SOUND = (".wav", ".flac", ".mp3", ".ogg", ".opus", ".m4a", ".aac", ".aif", ".aiff", ".mp4", ".webm")
 
 
 def generate(
-    audio: Annotated[Path, typer.Argument(help="A sound file, or a folder of them.")],
+    audio: Annotated[Path, typer.Argument(help="A sound file, a folder of them, or - for a pipe.")],
     out: Annotated[Path, typer.Option("--out", "-o", help="Each recording gets a folder of its own here.")],
     model: Annotated[
         Path | None, typer.Option(help="A folder such as models/demo; the newest in models/ by default.")
@@ -35,9 +38,15 @@ def generate(
     blendshape_matrix: Annotated[
         Path | None, typer.Option(help="ARKit to FLAME, 51 x 103 (.npy), for json.")
     ] = None,
+    raw_hz: Annotated[
+        int | None, typer.Option(min=1, help="The pipe holds no WAV but 16-bit mono samples at this rate.")
+    ] = None,
 ) -> None:
-    """Make motion for a recording, or for every recording in a folder."""
-    recordings = _recordings(audio)
+    """Make motion for a recording, for every recording in a folder, or for sound while it comes in by a pipe
+    (arecord -f S16_LE -r 16000 | omniges generate - -o out).
+    """
+    live = audio == PIPE
+    recordings = [] if live else _recordings(audio)
     from omniges.api import FORMATS, Omniges
     from omniges.log import progress
 
@@ -51,6 +60,17 @@ def generate(
         "text_guidance": text_guidance,
         "temperature": temperature,
     }
+    if live:
+        if transcript is not None or variants > 1:
+            raise DataError(
+                "generate -: a pipe gives one take, without a transcript. Leave those options out."
+            )
+        take = take_of_pipe(omniges, sys.stdin.buffer, raw_hz, speaker=speaker, seed=seed, **options)
+        take.save(out / take.name, kinds, height=height, blendshape_matrix=blendshape_matrix)
+        log.info(
+            "%s: %d frames; look: omniges view %s", out / take.name, take.motion.n_frames, out / take.name
+        )
+        return
     failed = []
     jobs = [(path, seed + take) for path in recordings for take in range(variants)]
     for path, number in progress(jobs, "generate"):

@@ -1,6 +1,11 @@
+import io
+
 import numpy as np
 import pytest
+import soundfile as sf
+from typer.testing import CliRunner
 
+from omniges.data.beat2 import read_motion
 from omniges.errors import ConfigError, DataError
 
 
@@ -87,3 +92,28 @@ def test_what_cannot_be_streamed_is_refused(omniges, chunks, options, message):
 def test_the_decoder_waits_for_whole_codes(omniges):
     with pytest.raises(ConfigError, match="decoder_ahead_frames"):
         omniges.stream([], decoder_ahead_frames=3)
+
+
+def generate_from(stdin, *arguments):
+    import typer
+
+    from omniges.cli.generate import generate
+
+    app = typer.Typer()
+    app.command()(generate)
+    return CliRunner().invoke(app, [str(a) for a in arguments], input=stdin)
+
+
+@pytest.mark.parametrize("raw", [False, True])
+def test_a_pipe_becomes_a_take(model_folder, tone, tmp_path, raw):
+    samples = (tone * 32_767).astype("<i2")
+    stdin = io.BytesIO()
+    sf.write(stdin, samples, 16_000, subtype="PCM_16", format="WAV")
+    stdin = samples.tobytes() if raw else stdin.getvalue()
+    command = ("-", "-o", tmp_path, "--model", model_folder, "-f", "npz", "--steps", 1)
+    result = generate_from(stdin, *command, *(("--raw-hz", 16_000) if raw else ()))
+    assert result.exception is None
+    assert read_motion(tmp_path / "live" / "seed0.npz").n_frames == 90
+    assert sf.info(tmp_path / "live" / "speech.wav").frames == len(tone)
+    refused = generate_from(stdin, *command, "--variants", 2)
+    assert isinstance(refused.exception, DataError)
