@@ -128,6 +128,8 @@ class TokenizersParams(Section):
     acceleration: NonNegative
     geodesic: NonNegative  # weight of the rotation loss (squared chord)
     joints: NonNegative  # weight of the joint position loss, per metre
+    path: NonNegative  # weight of the loss on the place that a window's steps lead to, per metre
+    contact: NonNegative  # weight of the loss on movements of standing feet, per metre and frame
     temperature: NonNegative  # of the noise on training searches; the published recipe has 0.5
     dead_below: NonNegative  # moving-average count under which a code is drawn anew
     start: Literal["kmeans", "rows"]  # first codebook: centres, or rows of the first batch

@@ -1,7 +1,8 @@
 """How well a tokenizer gives motion back: in degrees, millimetres and speed, and how it uses its codes.
 
-Shapes: T frames, cut to a multiple of 4; C channels of the part; Q quantizers. Every clip is encoded in one
-pass. Errors are means over frames and joints of all clips together, so that long clips count for more.
+Shapes: T frames, cut to a multiple of 4; C channels of the part; Q quantizers; J joints of the part, M joints
+that it moves. Every clip is encoded in one pass. Errors are means over frames and joints of all clips
+together, so that long clips count for more.
 """
 
 from collections.abc import Sequence
@@ -13,14 +14,19 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from omniges.motion.emage import CONTACT_JOINTS, CONTACT_M
 from omniges.motion.features import translation_from_features
-from omniges.motion.layout import FRAMES_PER_CODE, N_TRANS, PARTS, ROT6D, TRANS_SLICE
+from omniges.motion.layout import FRAMES_PER_CODE, JOINT_NAMES, N_TRANS, PARTS, ROT6D, Part
 from omniges.motion.rotations import geodesic_angle, rot6d_to_matrix
-from omniges.tokenizers.losses import posed
+from omniges.tokenizers.distance import MotionEmbedder, distance
+from omniges.tokenizers.losses import moved_joints, posed, walks
 from omniges.tokenizers.rvqvae import RVQVAE
 from omniges.tokenizers.statistics import Statistics
 
 MM_PER_M = 1000.0
+BY_JOINT, TRUE_SLIDE = "_by_joint", "true_foot_slide_mm_per_s"
+Figures = dict[str, NDArray[np.float64]]
+"""Values by name; the first axis is frames, contacts or windows."""
 
 
 @dataclass(frozen=True)
@@ -32,7 +38,13 @@ class ClipChannels:
 
 
 def measure(
-    part: str, model: RVQVAE, statistics: Statistics, clips: Sequence[ClipChannels], fps: float, split: str
+    part: str,
+    model: RVQVAE,
+    statistics: Statistics,
+    clips: Sequence[ClipChannels],
+    fps: float,
+    split: str,
+    embedder: MotionEmbedder | None = None,
 ) -> dict[str, Any]:
     """Reconstruction figures of some clips, JSON values with units in their names.
 
@@ -43,39 +55,67 @@ def measure(
         clips: at least one, each of 4 frames or more.
         fps: frames a second.
         split: where the clips come from, for the record.
+        embedder: of the part's motion, for FGD; None leaves FGD out.
+    Returns:
+        each error with all quantizers by its name, with the first 1, 2, ... Q in `by_quantizers_kept`.
     """
-    device = next(model.parameters()).device
-    quantizers = model.config.quantizer.quantizers
-    codes, kept_errors = [], []
-    totals: dict[str, list[NDArray[np.float64]]] = {}
-    for clip in clips:
-        wanted = _whole_codes(clip.values)
-        normalised = _normalised(wanted, statistics).to(device)
-        found_codes, by_kept = _passes(model, normalised)
-        codes.append(found_codes)
-        kept_errors.append([(x - normalised).abs().mean().item() for x in by_kept])
-        raw = by_kept[-1][0].cpu().double() * torch.from_numpy(statistics.std) + torch.from_numpy(
-            statistics.mean
-        )
-        for name, values in _errors(part, raw, torch.from_numpy(wanted).double(), fps).items():
-            totals.setdefault(name, []).append(values.numpy())
-    weights = np.array([len(c) for c in codes], np.float64)
-    kept = np.average(np.array(kept_errors), axis=0, weights=weights)
+    wanted = [_whole_codes(clip.values) for clip in clips]
+    codes: list[Tensor] = []
+    found: list[list[Figures]] = []
+    for values in wanted:
+        clip_codes, by_kept = _passes(model, statistics, values)
+        codes.append(clip_codes)
+        found.append([_figures(PARTS[part], statistics, raw, values, fps, embedder) for raw in by_kept])
+    joined = {
+        name: [np.concatenate([clip[kept][name] for clip in found]) for kept in range(len(found[0]))]
+        for name in found[0][0]
+    }
+    features = joined.pop("features", None)
+    means = {name: [_mean(values) for values in kept] for name, kept in joined.items()}
+    by_joint = {name: means.pop(name)[-1] for name in list(means) if name.endswith(BY_JOINT)}
+    floor = {TRUE_SLIDE: means.pop(TRUE_SLIDE)[-1]} if TRUE_SLIDE in means else {}
+    if embedder is not None and features is not None:
+        truth = embedder.features(wanted)
+        means["fgd"] = [distance(truth, kept) for kept in features]
+        floor["fgd_of_train_split"] = distance(truth, embedder.train)
     return {
         "split": split,
         "clips": len(clips),
-        "frames": int(weights.sum()) * FRAMES_PER_CODE,
-        "normalised_abs_error_by_quantizers_kept": [round(float(v), 6) for v in kept],
-        **{name: round(float(np.concatenate(values).mean()), 6) for name, values in totals.items()},
-        "codes": code_use(torch.cat(codes), model.config.quantizer.codes, quantizers),
+        "frames": sum(map(len, wanted)),
+        **{name: values[-1] for name, values in means.items()},
+        **floor,
+        "by_quantizers_kept": means,
+        "by_joint": _named(PARTS[part], by_joint),
+        "codes": code_use(torch.cat(codes), model.config.quantizer.codes, model.config.quantizer.quantizers),
     }
 
 
 @torch.no_grad()
-def _passes(model: RVQVAE, normalised: Tensor) -> tuple[Tensor, list[Tensor]]:
-    """Codes [N, Q] and the reconstruction [1, T, C] with the first 1, 2, ... Q quantizers."""
-    codes = model.encode(normalised[None] if normalised.ndim == 2 else normalised)
-    return codes[0].cpu(), [model.decode_codes(codes[..., : q + 1]) for q in range(codes.shape[-1])]
+def _passes(
+    model: RVQVAE, statistics: Statistics, wanted: NDArray[np.float32]
+) -> tuple[Tensor, list[NDArray[np.float64]]]:
+    """Codes [N, Q] and the raw reconstruction [T, C] with the first 1, 2, ... Q quantizers."""
+    normalised = torch.from_numpy((wanted - statistics.mean) / statistics.std)[None]
+    codes = model.encode(normalised.to(next(model.parameters()).device))
+    mean, std = (x.astype(np.float64) for x in (statistics.mean, statistics.std))
+    decoded = (model.decode_codes(codes[..., : q + 1])[0].cpu().numpy() for q in range(codes.shape[-1]))
+    return codes[0].cpu(), [x * std + mean for x in decoded]
+
+
+def _figures(
+    part: Part,
+    statistics: Statistics,
+    found: NDArray[np.float64],
+    wanted: NDArray[np.float32],
+    fps: float,
+    embedder: MotionEmbedder | None,
+) -> Figures:
+    """One clip's errors, frame by frame, and its features."""
+    figures = _errors(part, found, wanted.astype(np.float64), fps)
+    figures["normalised_abs_error"] = np.abs((found - wanted) / statistics.std).mean(axis=1)
+    if embedder is not None:
+        figures["features"] = embedder.features([found])
+    return figures
 
 
 def code_use(codes: Tensor, size: int, quantizers: int) -> dict[str, list[float]]:
@@ -95,38 +135,80 @@ def code_use(codes: Tensor, size: int, quantizers: int) -> dict[str, list[float]
     return {"used_share": [round(v, 4) for v in shares], "perplexity": [round(v, 2) for v in perplexities]}
 
 
-def _errors(part: str, found: Tensor, wanted: Tensor, fps: float) -> dict[str, Tensor]:
-    """Named per-frame errors of one clip; found and wanted [T, C] raw, float64."""
-    joints = len(PARTS[part].joints)
-    if not joints:
-        return {
-            "abs_error": (found - wanted).abs().mean(1),
-            "velocity_error_per_s": (found.diff(dim=0) - wanted.diff(dim=0)).abs().mean(1) * fps,
-        }
-    turns, true_turns = (
-        rot6d_to_matrix(x[:, : joints * ROT6D].unflatten(1, (joints, ROT6D))) for x in (found, wanted)
-    )
-    places, true_places = posed(PARTS[part], turns), posed(PARTS[part], true_turns)
-    speed = (places.diff(dim=0) - true_places.diff(dim=0)).norm(dim=-1) * fps
+def _errors(part: Part, found: NDArray[np.float64], wanted: NDArray[np.float64], fps: float) -> Figures:
+    """Named errors of one clip, a value (or a row of joints) for each frame; found and wanted [T, C] raw."""
+    if not part.joints:
+        velocity = np.abs(np.diff(found, axis=0) - np.diff(wanted, axis=0)).mean(axis=1)
+        return {"abs_error": np.abs(found - wanted).mean(axis=1), "velocity_error_per_s": velocity * fps}
+    turns, true_turns = (_turns(part, x) for x in (found, wanted))
+    places, true_places = posed(part, turns), posed(part, true_turns)
+    speed = (places.diff(dim=0) - true_places.diff(dim=0)).norm(dim=-1)
+    degrees = torch.rad2deg(geodesic_angle(turns, true_turns))
+    millimetres = (places - true_places).norm(dim=-1) * MM_PER_M
     errors = {
-        "degrees": torch.rad2deg(geodesic_angle(turns, true_turns)).mean(1),
-        "joints_mm": (places - true_places).norm(dim=-1).mean(1) * MM_PER_M,
-        "velocity_mm_per_s": speed.mean(1) * MM_PER_M,
+        "degrees": degrees.mean(1).numpy(),
+        "joints_mm": millimetres.mean(1).numpy(),
+        "velocity_mm_per_s": speed.mean(1).numpy() * MM_PER_M * fps,
+        "degrees_by_joint": degrees.numpy(),
+        "joints_mm_by_joint": millimetres.numpy(),
     }
-    if TRANS_SLICE.start in PARTS[part].channels:
-        origin = np.zeros(2)
-        path, true_path = (
-            translation_from_features(x[:, -N_TRANS:].numpy(), origin) for x in (found, wanted)
-        )
-        step = np.linalg.norm(np.diff(path, axis=0) - np.diff(true_path, axis=0), axis=1)
-        errors["trans_drift_mm"] = torch.from_numpy(np.linalg.norm(path - true_path, axis=1)) * MM_PER_M
-        errors["trans_velocity_mm_per_s"] = torch.from_numpy(step) * MM_PER_M * fps
+    if walks(part):
+        errors |= _path_errors(part, (found, places.numpy()), (wanted, true_places.numpy()), fps)
     return errors
+
+
+def _path_errors(
+    part: Part,
+    found: tuple[NDArray[np.float64], NDArray[np.float64]],
+    wanted: tuple[NDArray[np.float64], NDArray[np.float64]],
+    fps: float,
+) -> Figures:
+    """Errors of the integrated translation, and how fast feet slide that the truth keeps on the ground.
+
+    Args:
+        part: lower_trans.
+        found: channels [T, C] and joints [T, M, 3] with the pelvis standing still.
+        wanted: the same of the truth.
+        fps: frames a second.
+    """
+    path, true_path = (translation_from_features(x[:, -N_TRANS:], np.zeros(2)) for x, _ in (found, wanted))
+    step = np.linalg.norm(np.diff(path, axis=0) - np.diff(true_path, axis=0), axis=1)
+    feet = [moved_joints(part).index(joint) for joint in CONTACT_JOINTS]
+    speed, true_speed = (
+        np.linalg.norm(np.diff(places[:, feet] + way[:, None], axis=0), axis=-1)
+        for (_, places), way in ((found, path), (wanted, true_path))
+    )
+    grounded = true_speed < CONTACT_M
+    return {
+        "trans_drift_mm": np.linalg.norm(path - true_path, axis=1) * MM_PER_M,
+        "trans_velocity_mm_per_s": step * MM_PER_M * fps,
+        "foot_slide_mm_per_s": speed[grounded] * MM_PER_M * fps,
+        TRUE_SLIDE: true_speed[grounded] * MM_PER_M * fps,
+    }
+
+
+def _turns(part: Part, channels: NDArray[np.float64]) -> Tensor:
+    """[T, C] to [T, J, 3, 3]."""
+    joints = len(part.joints)
+    return rot6d_to_matrix(torch.from_numpy(channels[:, : joints * ROT6D]).unflatten(1, (joints, ROT6D)))
+
+
+def _mean(values: NDArray[np.float64]) -> Any:
+    """Mean over frames: a number, or a list of one for each joint; null where nothing was counted."""
+    return np.round(values.mean(axis=0), 6).tolist() if len(values) else None
+
+
+def _named(part: Part, by_joint: dict[str, list[float]]) -> dict[str, dict[str, float]]:
+    return {
+        name.removesuffix(BY_JOINT): {
+            JOINT_NAMES[joint]: value
+            for joint, value in zip(
+                part.joints if name == "degrees" + BY_JOINT else moved_joints(part), values, strict=True
+            )
+        }
+        for name, values in by_joint.items()
+    }
 
 
 def _whole_codes(values: NDArray[np.float32]) -> NDArray[np.float32]:
     return values[: len(values) // FRAMES_PER_CODE * FRAMES_PER_CODE]
-
-
-def _normalised(values: NDArray[np.float32], statistics: Statistics) -> Tensor:
-    return torch.from_numpy((values - statistics.mean) / statistics.std)[None]

@@ -22,17 +22,19 @@ from omniges.motion.layout import FRAMES_PER_CODE, PART_NAMES, PARTS
 from omniges.tokenizers import published, reconstruction
 from omniges.tokenizers import statistics as normalisation
 from omniges.tokenizers.checkpoints import save_part
+from omniges.tokenizers.distance import MotionEmbedder
 from omniges.tokenizers.gesture_tokenizer import GestureTokenizer
+from omniges.tokenizers.plots import report_svg
 from omniges.tokenizers.quantizer import QuantizerConfig
 from omniges.tokenizers.reconstruction import ClipChannels
 from omniges.tokenizers.rvqvae import RVQVAE, RVQVAEConfig
 from omniges.tokenizers.training import Trainer, device, rank
 from omniges.tokenizers.windows import TrainFrames
-from omniges.tracking import start_run
+from omniges.tracking import Run, start_run
 from omniges.types import ClipFault
 from omniges.workspace import Workspace
 
-REPORT = "report.json"
+REPORT, PICTURE = "report.json", "report.svg"
 MEASURED_TRAIN_CLIPS = 8
 """Train clips whose reconstruction is measured beside the validation split's."""
 COLLAPSED = 1.5
@@ -60,6 +62,7 @@ def train(params: Params, W: Workspace, part: str) -> None:
     if rank() == 0:
         save_part(W.tokenizer(part), part, model, statistics, params.data.fps, provenance)
         write_json(W.tokenizer(part) / REPORT, report)
+        (W.tokenizer(part) / PICTURE).write_text(report_svg(report), "utf-8")
         _track(params, W, part, report)
 
 
@@ -70,10 +73,20 @@ def _track(params: Params, W: Workspace, part: str, report: dict[str, Any]) -> N
             run.log_metrics(point["values"], step=point["step"])
         for split, found in report["reconstruction"].items():
             if found is not None:
-                run.log_metrics(
-                    {split: {key: value for key, value in found.items() if isinstance(value, float)}}
-                )
-        run.log_artifact(W.tokenizer(part) / REPORT)
+                _track_figures(run, split, found)
+        for name in (REPORT, PICTURE):
+            run.log_artifact(W.tokenizer(part) / name)
+
+
+def _track_figures(run: Run, split: str, found: dict[str, Any]) -> None:
+    """Figures with all quantizers, then curves: their step is a quantizer's number, or how many are kept."""
+    run.log_metrics({split: {key: value for key, value in found.items() if isinstance(value, float)}})
+    curves = {"kept": found["by_quantizers_kept"], "quantizer": found["codes"]}
+    for number in range(len(found["codes"]["perplexity"])):
+        values = {
+            kind: {name: curve[number] for name, curve in named.items()} for kind, named in curves.items()
+        }
+        run.log_metrics({split: values}, step=number + 1)
 
 
 def codes(params: Params, W: Workspace, clips: Sequence[str]) -> list[ClipFault]:
@@ -188,16 +201,20 @@ def read_part_channels(W: Workspace, part: str, split: Any) -> list[ClipChannels
 def _reconstruction(
     params: Params, W: Workspace, part: str, model: RVQVAE, statistics: normalisation.Statistics
 ) -> dict[str, Any]:
-    """Figures of the validation split and of the first train clips; null where a split has no clip."""
-    found: dict[str, Any] = {}
-    for split in ("train", "val"):
-        clips = [c for c in read_part_channels(W, part, split) if len(c.values) >= FRAMES_PER_CODE]
-        clips = clips[:MEASURED_TRAIN_CLIPS] if split == "train" else clips
-        measured = (
-            reconstruction.measure(part, model, statistics, clips, params.data.fps, split) if clips else None
-        )
-        found[split] = measured
-    return found
+    """Figures of the validation split and of some train clips; null where a split has no clip."""
+    clips = {
+        split: [c for c in read_part_channels(W, part, split) if len(c.values) >= FRAMES_PER_CODE]
+        for split in ("train", "val")
+    }
+    embedder = MotionEmbedder.of([clip.values for clip in clips["train"]])
+    # Neighbours in the list are one speaker's, so clips are taken at equal distances.
+    clips["train"] = clips["train"][:: -(-len(clips["train"]) // MEASURED_TRAIN_CLIPS) or 1]
+    return {
+        split: reconstruction.measure(part, model, statistics, some, params.data.fps, split, embedder)
+        if some
+        else None
+        for split, some in clips.items()
+    }
 
 
 def _table(W: Workspace, clip: str) -> Path:

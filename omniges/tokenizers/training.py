@@ -167,6 +167,8 @@ def loss_weights(params: TokenizersParams) -> LossWeights:
         acceleration=params.acceleration,
         geodesic=params.geodesic,
         joints=params.joints,
+        path=params.path,
+        contact=params.contact,
     )
 
 

@@ -1,6 +1,7 @@
 """The stages from motion tables to checkpoint folders and codes, and the four tokenizers as one."""
 
 import json
+import re
 from pathlib import Path
 
 import numpy as np
@@ -71,9 +72,15 @@ def test_reports_measure_both_splits(inside: tuple[Workspace, Params]):
         for split, clips in (("train", 2), ("val", 1)):
             found = report["reconstruction"][split]
             assert (found["split"], found["clips"], found["frames"]) == (split, clips, clips * 200)
-            assert len(found["normalised_abs_error_by_quantizers_kept"]) == 3
-            assert ("degrees" in found) == (part != "face")
-            assert ("trans_drift_mm" in found) == (part == "lower_trans")
+            kept = found["by_quantizers_kept"]
+            assert all(len(values) == 3 and values[-1] == found[name] for name, values in kept.items())
+            assert ("degrees" in kept) == (part != "face")
+            assert ("foot_slide_mm_per_s" in kept) == (part == "lower_trans")
+            assert len(found["by_joint"].get("degrees", {})) == len(PARTS[part].joints)
+            assert kept["fgd"][-1] > 0
+        picture = (W.tokenizer(part) / "report.svg").read_text()
+        assert picture.startswith("<?xml")
+        assert not re.findall(r"(?:href|src)=\"(?!#)", picture)  # needs nothing but itself
 
 
 def test_training_again_gives_the_same_bytes(inside: tuple[Workspace, Params]):
@@ -189,6 +196,26 @@ def test_a_perfect_tokenizer_measures_zero_and_a_shifted_one_its_shift(tiny):
     )
 
 
+def test_drift_and_sliding_feet_are_measured_on_the_summed_path(tiny):
+    """The decoder gives a body at rest that slides 2 mm a frame; the truth stands still."""
+    model = tiny(channels=57).eval()
+    for parameter in model.decoder.parameters():
+        parameter.data.zero_()
+    rest = np.zeros(57, np.float32)
+    rest[[*range(0, 54, 6), *range(4, 54, 6)]] = 1.0
+    sliding = rest + np.eye(57, dtype=np.float32)[54] * 0.002
+    clip = reconstruction.ClipChannels("a", np.tile(rest, (12, 1)))
+    found = reconstruction.measure(
+        "lower_trans", model, Statistics(sliding, np.ones(57, np.float32)), [clip], 30, "val"
+    )
+    assert found["foot_slide_mm_per_s"] == pytest.approx(60, rel=1e-4)
+    assert found["true_foot_slide_mm_per_s"] == 0
+    assert found["trans_drift_mm"] == pytest.approx(2 * np.arange(12).mean(), rel=1e-4)
+    assert found["degrees"] == pytest.approx(0, abs=1e-6)
+    assert set(found["by_joint"]["joints_mm"]) >= {"left_foot", "right_ankle", "spine1"}
+    assert "fgd" not in found
+
+
 def test_code_use_counts_shares_and_entropy():
     codes = torch.tensor([[0, 0], [1, 0], [2, 0], [3, 0]])
     found = reconstruction.code_use(codes, size=8, quantizers=2)
@@ -219,5 +246,15 @@ def test_curves_and_figures_go_to_mlflow(
     assert experiment is not None
     run = client.search_runs([experiment.experiment_id])[0]
     assert run.data.params["tokenizers.steps"] == "10"
-    assert run.data.metrics["val.abs_error"] == report["reconstruction"]["val"]["abs_error"]
+    val = report["reconstruction"]["val"]
+    assert run.data.metrics["val.abs_error"] == val["abs_error"]
+    for name, wanted in (
+        ("kept.fgd", val["by_quantizers_kept"]["fgd"]),
+        ("quantizer.perplexity", val["codes"]["perplexity"]),
+    ):
+        curve = sorted(
+            client.get_metric_history(run.info.run_id, f"val.{name}"), key=lambda point: point.step
+        )
+        assert [(point.step, point.value) for point in curve] == list(enumerate(wanted, start=1))
+    assert {file.path for file in client.list_artifacts(run.info.run_id)} == {"report.json", "report.svg"}
     assert [point.step for point in client.get_metric_history(run.info.run_id, "loss")] == [10]

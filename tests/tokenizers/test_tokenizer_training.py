@@ -75,6 +75,7 @@ def test_a_state_of_other_parameters_is_refused(params: Params, tmp_path: Path):
         {"gradient": "rotation"},
         {"precision": "bf16"},
         {"acceleration": 0.5, "geodesic": 0.0, "joints": 0.0},
+        {"path": 5.0, "contact": 20.0},
     ],
 )
 def test_every_recipe_learns(params: Params, changes: dict[str, object]):
@@ -146,6 +147,8 @@ def unit_loss(part: str, **weights: float) -> ReconstructionLoss:
         "acceleration": 0.0,
         "geodesic": 0.0,
         "joints": 0.0,
+        "path": 0.0,
+        "contact": 0.0,
         **weights,
     }
     return ReconstructionLoss(part, LossWeights(**chosen), torch.zeros(width), torch.ones(width))
@@ -181,10 +184,54 @@ def test_a_rotation_alone_costs_its_squared_chord_and_the_distance_it_moves_join
     assert terms["joints"].item() == pytest.approx(want, rel=1e-2)
 
 
-def test_the_face_has_no_joints():
-    values = normal(2, 8, 100)
-    terms = unit_loss("face", geodesic=1.0, joints=1.0)(values, values + 1, torch.tensor(0.0))
-    assert set(terms) == {"loss", "reconstruction", "commitment"}
+def standing(frames: int) -> torch.Tensor:
+    """[1, T, 57] a body at rest that stays where it is."""
+    still = torch.zeros(1, frames, 57)
+    still[..., :54] = matrix_to_rot6d(torch.eye(3).expand(1, frames, 9, 3, 3)).flatten(2)
+    return still
+
+
+def test_the_path_error_is_the_distance_that_steps_add_up_to():
+    wanted, found = standing(4), standing(4)
+    found[0, :, 54], found[0, :, 56] = 0.003, torch.tensor([0.004, 0.004, 0.004, -0.012])
+    found[0, :, 55] = 9.0  # the height is no step
+    terms = unit_loss("lower_trans", path=2.0)(found, wanted, torch.tensor(0.0))
+    places = [(0.003, 0.004), (0.006, 0.008), (0.009, 0.012), (0.012, 0.0)]
+    want = np.mean([np.hypot(*place) for place in places])
+    assert terms["path"].item() == pytest.approx(want, rel=1e-5)
+    plain = unit_loss("lower_trans")(found, wanted, torch.tensor(0.0))
+    assert (terms["loss"] - plain["loss"]).item() == pytest.approx(2 * want, rel=1e-4)
+
+
+def test_contact_looks_at_standing_feet_only():
+    wanted, found = standing(9), standing(9)
+    found[0, :, 54] = 0.002  # slides 2 mm a frame along x
+    found[0, :, 55] = torch.arange(9) * 0.001  # and rises 1 mm
+    loss = unit_loss("lower_trans", contact=1.0)
+    assert loss(found, wanted, torch.tensor(0.0))["contact"].item() == pytest.approx(5**0.5 * 1e-3, rel=1e-4)
+    walking = wanted.clone()
+    walking[0, 5, 56] = 0.02  # all feet move 2 cm into frame 5, which phase 0 sees
+    terms = loss(found, walking, torch.tensor(0.0))
+    assert terms["contact"].item() == pytest.approx(5**0.5 * 1e-3, rel=1e-4)
+    assert loss(walking, walking, torch.tensor(0.0))["contact"].item() == 0
+    turned = standing(9)
+    turn = Rotation.from_rotvec([[0.01 * i, 0, 0] for i in range(9)]).as_matrix()
+    turned[0, :, 6 * PARTS["lower_trans"].joints.index(4) :][:, :6] = matrix_to_rot6d(
+        torch.from_numpy(turn).float()
+    )  # the left knee bends: left ankle and foot move, the right ones stand
+    moved = loss(turned, wanted, torch.tensor(0.0))["contact"].item()
+    ankle, foot = (np.linalg.norm(np.array(bone)[1:]) for bone in ((0, -0.40, -0.03), (0, -0.46, 0.09)))
+    assert moved == pytest.approx(2 * np.sin(0.005) * (ankle + foot) / 4, rel=1e-3)
+
+
+@pytest.mark.parametrize("part", ["hands", "face"])
+def test_only_the_lower_body_walks(part: str):
+    values = normal(2, 8, PARTS[part].width)
+    terms = unit_loss(part, geodesic=1.0, joints=1.0, path=1.0, contact=1.0)(
+        values, values + 1, torch.tensor(0.0)
+    )
+    posed = {"geodesic", "joints"} if part == "hands" else set()
+    assert set(terms) == {"loss", "reconstruction", "commitment"} | posed
 
 
 def test_the_network_is_built_from_the_parameters(params: Params):
