@@ -23,12 +23,11 @@ from torch.utils.data import DataLoader, RandomSampler
 
 from omniges.config import Params, load_params
 from omniges.data import pack
-from omniges.data.motion_table import write_motion_features
+from omniges.data.motion_table import write_motion_table
 from omniges.data.table import write_table, write_text_table
 from omniges.data.windows import Batch, WindowDataset, collate
-from omniges.motion.features import Features
 from omniges.motion.layout import PARTS
-from omniges.types import Word
+from omniges.types import Motion, Word
 from omniges.workspace import Workspace
 
 FRAMES, STRIDE, BATCH, FPS = 64, 20, 64, 30
@@ -44,13 +43,14 @@ def made_up_pack(params: Params, W: Workspace, minutes: int) -> None:
     rng, n = np.random.default_rng(0), 60 * FPS
     clips = [f"1_ann_0_{i}_{i}" for i in range(minutes)]
     for clip in clips:
-        features = Features(
-            values=rng.standard_normal((n, 433), np.float32),
-            side=rng.standard_normal((n, 9), np.float32),
-            origin=np.zeros(2),
+        motion = Motion(
+            poses=rng.standard_normal((n, 55, 3), np.float32),
+            trans=rng.standard_normal((n, 3)),
+            expressions=rng.standard_normal((n, 100)),
+            betas=np.zeros(300, np.float32),
+            fps=FPS,
         )
-        path = W.feature("motion") / f"{clip}.parquet"
-        write_motion_features(path, features, clip=clip, fps=FPS, betas=np.zeros(300, np.float32))
+        write_motion_table(W.feature("motion") / f"{clip}.parquet", motion, clip=clip)
         for name, width, fps, dtype in (
             ("mfcc", 128, FPS, "float16"),
             ("wavlm", 768, FPS, "float16"),

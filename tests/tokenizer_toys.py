@@ -11,8 +11,7 @@ from numpy.typing import NDArray
 from scipy.ndimage import gaussian_filter1d
 
 from omniges.config import Params
-from omniges.data.motion_table import write_motion_features
-from omniges.motion.features import motion_to_features
+from omniges.data.motion_table import write_motion_table
 from omniges.types import Motion
 from omniges.workspace import Workspace
 
@@ -65,7 +64,7 @@ def write_world(W: Workspace, splits: dict[str, str], n_frames: int = 200) -> No
     for seed, clip in enumerate(sorted(splits)):
         motion = moving(n_frames, seed)
         path = W.feature("motion") / f"{clip}.parquet"
-        write_motion_features(path, motion_to_features(motion), clip=clip, fps=30.0, betas=motion.betas)
+        write_motion_table(path, motion, clip=clip)
 
 
 def normal(*shape: int, seed: int = 0) -> torch.Tensor:

@@ -9,6 +9,7 @@ Shapes: N samples, K frames, F = n_fft // 2 + 1 frequencies, M mel bands.
 """
 
 from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
 from functools import lru_cache
 
 import numpy as np
@@ -18,6 +19,7 @@ from omniges.errors import ShapeError
 
 TOP_DB = 80.0
 _POWER_FLOOR = 1e-10
+_MELS_AT_ONCE = 32
 _FRAMES_AT_ONCE = 256  # keeps a block's spectra within the processor's cache
 
 
@@ -40,7 +42,7 @@ def log_mel_blocks(
         raise ShapeError(
             f"log_mel_blocks: got n_fft {n_fft} and hop {hop}; wanted an even frame and a positive hop."
         )
-    filters = mel_filters(sample_rate, n_fft, n_mels).T  # [F, M]
+    filters = _banded(sample_rate, n_fft, n_mels)
     for frames in _frame_blocks(wave_blocks, n_fft, hop):
         for start in range(0, len(frames), _FRAMES_AT_ONCE):
             yield _log_mel(frames[start : start + _FRAMES_AT_ONCE], filters)
@@ -84,13 +86,43 @@ def _frame_blocks(
         yield np.lib.stride_tricks.sliding_window_view(held, n_fft)[::hop]
 
 
-def _log_mel(frames: NDArray[np.float32], filters: NDArray[np.float32]) -> NDArray[np.float32]:
-    """[k, n_fft] and [F, M] to [k, M] dB."""
+@dataclass(frozen=True)
+class _Band:
+    """Neighbouring mel bands, and the only frequencies that they hear."""
+
+    frequencies: slice
+    mels: slice
+    filters: NDArray[np.float32]  # [f, m]
+
+
+@lru_cache(maxsize=8)
+def _banded(sample_rate: int, n_fft: int, n_mels: int) -> tuple[_Band, ...]:
+    """The filters in groups: most of [F, M] is zero, and a group's product leaves the zeros out."""
+    filters = mel_filters(sample_rate, n_fft, n_mels)
+    bands = []
+    for start in range(0, n_mels, _MELS_AT_ONCE):
+        rows = filters[start : start + _MELS_AT_ONCE]
+        heard = np.flatnonzero(rows.any(axis=0))
+        low, high = (int(heard[0]), int(heard[-1]) + 1) if len(heard) else (0, 1)
+        columns = np.ascontiguousarray(rows[:, low:high].T)
+        bands.append(_Band(slice(low, high), slice(start, start + len(rows)), columns))
+    return tuple(bands)
+
+
+def _log_mel(frames: NDArray[np.float32], bands: tuple[_Band, ...]) -> NDArray[np.float32]:
+    """[k, n_fft] to [k, M] dB."""
     from scipy import fft
 
     spectrum = fft.rfft(frames * _hann(frames.shape[1]), axis=1)  # [k, F] complex64
-    power = np.square(spectrum.real) + np.square(spectrum.imag)
-    return 10.0 * np.log10(np.maximum(power @ filters, np.float32(_POWER_FLOOR)))
+    power = np.square(spectrum.real)
+    power += np.square(spectrum.imag)
+    mel = np.empty((len(frames), bands[-1].mels.stop), np.float32)
+    for band in bands:
+        mel[:, band.mels] = power[:, band.frequencies] @ band.filters
+    np.maximum(mel, np.float32(_POWER_FLOOR), out=mel)
+    np.log10(mel, out=mel)
+    mel *= np.float32(10.0)
+    return mel
 
 
 @lru_cache(maxsize=8)

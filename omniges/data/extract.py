@@ -1,4 +1,4 @@
-"""The motion stage: BEAT2's npz to feature channels at the pipeline's rate, one table a clip."""
+"""The motion stage: BEAT2's npz, checked, cut to the sound and at the pipeline's rate, one table a clip."""
 
 from collections.abc import Sequence
 
@@ -6,17 +6,16 @@ from omniges.config import Params
 from omniges.data.beat2 import read_motion
 from omniges.data.clips import PlannedClip, planned
 from omniges.data.lengths import audio_seconds, common_frames, length_problem
-from omniges.data.motion_table import MOTION, write_motion_features
+from omniges.data.motion_table import MOTION, write_motion_table
 from omniges.errors import DataError, OmnigesError
 from omniges.log import progress
-from omniges.motion.features import motion_to_features
 from omniges.motion.resample import resample_motion
 from omniges.types import ClipFault, Motion
 from omniges.workspace import Workspace
 
 
 def motion(params: Params, W: Workspace, clips: Sequence[str]) -> list[ClipFault]:
-    """Write motion tables: values [T, 433 + 9] float32, T the frames that motion and audio have in common.
+    """Write motion tables: values [T, 268] float32, T the frames that motion and audio have in common.
 
     Nothing but a clip's own npz, expressions and wav decides its table, so it can be kept and found again.
 
@@ -48,8 +47,7 @@ def _write(params: Params, W: Workspace, clip: PlannedClip) -> None:
     if problem:
         raise DataError(f"{clip.id}: {problem}")
     trimmed = _first(resample_motion(recorded, fps), common_frames(recorded, audio_s, fps))
-    path = W.feature(MOTION) / f"{clip.id}.parquet"
-    write_motion_features(path, motion_to_features(trimmed), clip=clip.id, fps=fps, betas=trimmed.betas)
+    write_motion_table(W.feature(MOTION) / f"{clip.id}.parquet", trimmed, clip=clip.id)
 
 
 def _first(motion: Motion, n_frames: int) -> Motion:

@@ -16,7 +16,7 @@ from omniges.config import Params
 from omniges.data.clips import ClipRecord
 from omniges.data.motion_table import MOTION, read_motion_features
 from omniges.data.packed import FRAME_FEATURES, Normalisation
-from omniges.data.table import Table, TextTable, read_table, read_text_table
+from omniges.data.table import Table, TextTable, all_finite, read_table, read_text_table
 from omniges.errors import DataError
 from omniges.motion.features import gesture_from_features
 from omniges.motion.layout import FRAMES_PER_CODE, GESTURE_WIDTH, PARTS
@@ -162,7 +162,7 @@ def _spoken_before(text: TextTable, end_s: float) -> tuple[list[str], NDArray[np
 def _stored(record: ClipRecord, name: str, values: NDArray[Any], dtype: str) -> NDArray[np.floating]:
     with np.errstate(over="ignore"):
         stored = np.ascontiguousarray(values, dtype)
-    if not np.isfinite(stored).all():
+    if not all_finite(stored):
         channel = int(np.argwhere(~np.isfinite(stored))[0][1])
         raise DataError(
             f"{record.id}: {name} reaches {np.abs(values[:, channel]).max():g} in channel {channel}, which "

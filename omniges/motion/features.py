@@ -48,12 +48,35 @@ def motion_to_features(motion: Motion) -> Features:
     """
     if motion.n_frames == 0:
         raise ShapeError("motion_to_features: got a clip without frames, wanted at least one.")
-    poses = torch.from_numpy(np.asarray(motion.poses, np.float32))
-    rot6d = rotations.axis_angle_to_rot6d(poses).flatten(1).numpy()
-    values = np.concatenate([rot6d, translation_features(motion.trans), motion.expressions], axis=1)
-    side = motion.poses[:, list(SIDE_JOINTS)].reshape(motion.n_frames, SIDE_WIDTH)
-    origin = np.asarray(motion.trans[0, [0, 2]], np.float64)
-    return Features(values=values.astype(np.float32), side=side.astype(np.float32), origin=origin)
+    return features_from_parts(
+        motion.poses,
+        translation_features(motion.trans),
+        motion.expressions,
+        np.asarray(motion.trans[0, [0, 2]], np.float64),
+    )
+
+
+def features_from_parts(
+    poses: NDArray[np.floating],
+    translation: NDArray[np.floating],
+    expressions: NDArray[np.floating],
+    origin: NDArray[np.float64],
+) -> Features:
+    """Feature channels of a clip whose translation is in its feature form already.
+
+    Args:
+        poses: [T, 55, 3] axis-angle; rotations are worked out in float32.
+        translation: [T, 3], see `translation_features`.
+        expressions: [T, 100].
+        origin: [2] x and z of frame 0, metres.
+    """
+    turned = torch.from_numpy(np.ascontiguousarray(poses, np.float32))
+    values = np.empty((len(poses), FEATURE_WIDTH), np.float32)
+    values[:, :POSE_WIDTH] = rotations.axis_angle_to_rot6d(turned).flatten(1).numpy()
+    values[:, TRANS_SLICE] = translation
+    values[:, EXPRESSION_SLICE] = expressions
+    side = poses[:, list(SIDE_JOINTS)].reshape(len(poses), SIDE_WIDTH)
+    return Features(values=values, side=side.astype(np.float32), origin=origin)
 
 
 def features_to_motion(

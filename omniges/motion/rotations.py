@@ -24,19 +24,27 @@ def axis_angle_to_matrix(axis_angle: Tensor) -> Tensor:
         [..., 3, 3].
     """
     _check_end(axis_angle, (3,), "axis_angle_to_matrix")
+    two, w, x, y, z = _quaternion(axis_angle)
+    third = (two * (x * z - y * w), two * (y * z + x * w), 1 - two * (x * x + y * y))
+    return torch.stack([*_two_rows(two, w, x, y, z), *third], dim=-1).unflatten(-1, (3, 3))
+
+
+def _quaternion(axis_angle: Tensor) -> tuple[Tensor, Tensor, Tensor, Tensor, Tensor]:
+    """2 / |q|^2, w, x, y, z of [..., 3] radians, [...] each and contiguous, which is twice as fast."""
     angle = axis_angle.norm(dim=-1, keepdim=True)
     small = angle < 1e-6
     safe = torch.where(small, 1.0, angle)
     sine_over_angle = torch.where(small, 0.5 - angle * angle / 48, torch.sin(safe * 0.5) / safe)
-    x, y, z = (axis_angle * sine_over_angle).unbind(-1)
+    x, y, z = (axis_angle * sine_over_angle).movedim(-1, 0).contiguous()
     w = torch.cos(angle[..., 0] * 0.5)
-    two = 2.0 / (w * w + x * x + y * y + z * z)
-    rows = (
+    return 2.0 / (w * w + x * x + y * y + z * z), w, x, y, z
+
+
+def _two_rows(two: Tensor, w: Tensor, x: Tensor, y: Tensor, z: Tensor) -> tuple[Tensor, ...]:
+    return (
         *(1 - two * (y * y + z * z), two * (x * y - z * w), two * (x * z + y * w)),
         *(two * (x * y + z * w), 1 - two * (x * x + z * z), two * (y * z - x * w)),
-        *(two * (x * z - y * w), two * (y * z + x * w), 1 - two * (x * x + y * y)),
     )
-    return torch.stack(rows, dim=-1).unflatten(-1, (3, 3))
 
 
 def matrix_to_axis_angle(matrix: Tensor) -> Tensor:
@@ -75,8 +83,9 @@ def rot6d_to_matrix(rot6d: Tensor) -> Tensor:
 
 
 def axis_angle_to_rot6d(axis_angle: Tensor) -> Tensor:
-    """[..., 3] radians to [..., 6]."""
-    return matrix_to_rot6d(axis_angle_to_matrix(axis_angle))
+    """[..., 3] radians to [..., 6]; the numbers of `axis_angle_to_matrix`, without its third row."""
+    _check_end(axis_angle, (3,), "axis_angle_to_rot6d")
+    return torch.stack(_two_rows(*_quaternion(axis_angle)), dim=-1)
 
 
 def rot6d_to_axis_angle(rot6d: Tensor) -> Tensor:

@@ -7,11 +7,13 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
+from scipy.spatial.transform import Rotation
 
-from omniges.data.motion_table import read_motion_features
-from omniges.data.table import read_table, read_text_table, write_table, write_text_table
+from omniges.data.motion_table import read_motion_features, write_motion_table
+from omniges.data.table import all_finite, read_table, read_text_table, write_table, write_text_table
 from omniges.errors import DataError, ShapeError
-from omniges.types import Word
+from omniges.motion.features import motion_to_features
+from omniges.types import Motion, Word
 
 WORDS = [Word(text='say "naïve"\nnow', start_s=0.125, end_s=1 / 3), Word(text="", start_s=0.5, end_s=0.75)]
 
@@ -85,3 +87,31 @@ def test_foreign_and_cut_files_are_refused(tmp_path: Path) -> None:
         read_text_table(path)
     with pytest.raises(DataError, match="got a table of f with 3 columns"):
         read_motion_features(path)
+
+
+@pytest.mark.parametrize("bad", [np.nan, -np.nan, np.inf, -np.inf, None])
+def test_finiteness_is_numpys_for_every_half(bad: float | None) -> None:
+    every = np.arange(1 << 16, dtype=np.uint16).view(np.float16)
+    values = np.concatenate([every[np.isfinite(every)], np.float16([1.0 if bad is None else bad])])
+    for kind in (np.float16, np.float32):
+        assert all_finite(values.astype(kind)) is (bad is None)
+        assert all_finite(values.astype(kind)[::-1]) is (bad is None)
+    assert all_finite(np.zeros((0, 3), np.float16))
+
+
+def test_a_motion_tables_features_are_the_motions_to_the_bit(tmp_path: Path) -> None:
+    rng = np.random.default_rng(5)
+    motion = Motion(
+        poses=(rng.standard_normal((40, 55, 3)) * 2).astype(np.float32),
+        trans=rng.standard_normal((40, 3)),
+        expressions=rng.standard_normal((40, 100)),
+        betas=rng.standard_normal(300).astype(np.float32),
+        fps=30.0,
+    )
+    write_motion_table(tmp_path / "a.parquet", motion, clip="a")
+    got, want = read_motion_features(tmp_path / "a.parquet"), motion_to_features(motion)
+    np.testing.assert_array_equal(got.values, want.values)
+    np.testing.assert_array_equal(got.side, want.side)
+    np.testing.assert_array_equal(got.origin, want.origin)
+    rows = Rotation.from_rotvec(motion.poses.reshape(-1, 3)).as_matrix()[:, :2].reshape(40, 330)
+    np.testing.assert_allclose(got.values[:, :330], rows, atol=1e-6)

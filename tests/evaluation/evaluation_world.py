@@ -14,9 +14,8 @@ from scipy.ndimage import gaussian_filter1d
 
 from omniges.config import Params, load_params, parse_params
 from omniges.data.beat2 import write_motion
-from omniges.data.motion_table import write_motion_features
+from omniges.data.motion_table import write_motion_table
 from omniges.data.table import write_table, write_text_table
-from omniges.motion.features import motion_to_features
 from omniges.motion.layout import JAW, JOINT_NAMES
 from omniges.types import Motion, Word
 from omniges.workspace import Workspace
@@ -97,10 +96,7 @@ def save_clip(
 ) -> None:
     """The tables of one clip, and its wav in a BEAT2 tree."""
     motion = motion_from(control, rng, share)
-    features = motion_to_features(motion)
-    write_motion_features(
-        W.feature("motion") / f"{clip}.parquet", features, clip=clip, fps=FPS, betas=motion.betas
-    )
+    write_motion_table(W.feature("motion") / f"{clip}.parquet", motion, clip=clip)
     write_table(
         W.feature("mfcc") / f"{clip}.parquet",
         mfcc_from(control, rng),
