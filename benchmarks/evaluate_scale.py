@@ -12,7 +12,7 @@ from scipy.ndimage import gaussian_filter1d
 from omniges import log
 from omniges.data.beat2 import write_motion
 from omniges.evaluation.evaluation import Options
-from omniges.evaluation.standalone import score_folder
+from omniges.evaluation.standalone import Task, score_folder
 from omniges.types import Motion
 
 FRAMES = 1800
@@ -52,7 +52,14 @@ def main() -> None:
         start, cpu = time.perf_counter(), time.process_time()
         options = Options(seed=0, bootstrap=1000, bootstrap_fgd=200)
         score_folder(
-            root / "results", root / "tree", root / "out", split="test", embedder=None, options=options
+            Task(
+                results=root / "results",
+                root=root / "tree",
+                out=root / "out",
+                split="test",
+                embedder=None,
+                options=options,
+            )
         )
         wall, cpu = time.perf_counter() - start, time.process_time() - cpu
     peak_gib = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**20

@@ -252,6 +252,7 @@ class EvaluateParams(Section):
     seed: NonNegativeInt
     bootstrap: PositiveInt  # resamples of clips behind every interval
     bootstrap_fgd: PositiveInt  # the same for FGD, where each costs milliseconds
+    context_frames: PositiveInt | None  # fed to FGD's network at once; null: whole clips, as the field does
     render: bool
     num_samples: NonNegativeInt  # clips that get a video
     video_s: Positive  # longest video
@@ -262,6 +263,7 @@ class EvaluateParams(Section):
 class TrackingParams(Section):
     trackers: list[Literal["mlflow", "tensorboard", "wandb"]]
     experiment: str
+    log_model: bool  # a copy of the trained model goes to MLflow, to be loaded back by its URI
 
 
 class Params(Section):

@@ -29,5 +29,9 @@ class EvaluationError(OmnigesError):
     """Nothing could be scored, or what was to be scored contradicts its reference."""
 
 
+class TrackingError(OmnigesError):
+    """A run or model that was asked for is not in the tracker's database."""
+
+
 class PipelineError(OmnigesError):
     """The workflow's own state is contradictory (a manifest without its files, an unknown unit)."""

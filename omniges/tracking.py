@@ -6,9 +6,11 @@ worktree or in one of DVC's temporary workspaces, which are deleted after use; `
 overrides.
 """
 
+import importlib.metadata
 import math
 import os
 import subprocess
+import tempfile
 from collections.abc import Iterator, Mapping
 from contextlib import suppress
 from pathlib import Path
@@ -20,7 +22,11 @@ from omniges.workspace import Workspace
 
 RUN_FILE = "run.json"
 """Name, in a checkpoint folder, of the JSON whose "run" is the id of the run that trained it."""
+MODEL_DATA = "data/pieces"
+"""Where a logged model's pieces lie in its artifact."""
+_LOADER = "omniges.api.pyfunc"
 _LONGEST_PARAM = 500
+_MOST_CHANGES = 3  # of parameters, in a run's name
 
 
 class Run:
@@ -48,7 +54,7 @@ class Run:
         """
         flat = {name: str(value)[:_LONGEST_PARAM] for name, value in _flat(params)}
         if self._mlflow_run:
-            client = _client()
+            client = client_of_database()
             known = client.get_run(self.id).data.params
             new = [(name, value) for name, value in flat.items() if name not in known]
             from mlflow.entities import Param
@@ -71,7 +77,7 @@ class Run:
             now_ms = int(time.time() * 1000)
             rows = [Metric(name, value, now_ms, step or 0) for name, value in flat.items()]
             for start in range(0, len(rows), 1000):
-                _client().log_batch(self.id, metrics=rows[start : start + 1000])
+                client_of_database().log_batch(self.id, metrics=rows[start : start + 1000])
         if self._board:
             for name, value in flat.items():
                 self._board.add_scalar(name, value, step)
@@ -81,21 +87,55 @@ class Run:
     def log_artifact(self, path: Path) -> None:
         """Attach a file, or a folder with all it holds."""
         if self._mlflow_run:
-            log = _client().log_artifacts if path.is_dir() else _client().log_artifact
+            log = client_of_database().log_artifacts if path.is_dir() else client_of_database().log_artifact
             log(self.id, str(path), path.name if path.is_dir() else None)
         if self._wandb_run:
             self._wandb_run.save(str(path), base_path=str(path.parent))
+
+    def log_model(self, pieces: Mapping[str, Path]) -> None:
+        """Log a trained model as `model`, with the code that it needs.
+
+        `mlflow.pyfunc.load_model("runs:/ID/model")` and `omniges generate --model runs:/ID/model` find it.
+
+        Args:
+            pieces: folders of the model by name: a2g, encoders, tokenizers.
+        """
+        if not self._mlflow_run:
+            return
+        import mlflow
+        from mlflow.models import ModelSignature
+        from mlflow.types import ColSpec, ParamSchema, ParamSpec, Schema
+
+        signature = ModelSignature(
+            inputs=Schema([ColSpec("string", "audio")]),
+            params=ParamSchema([ParamSpec("seed", "long", 0), ParamSpec("speaker", "long", -1)]),
+        )
+        mlflow.set_tracking_uri(tracking_uri())
+        with tempfile.TemporaryDirectory() as scratch:
+            folder = Path(scratch) / "pieces"
+            folder.mkdir()
+            for name, path in pieces.items():
+                (folder / name).symlink_to(path.resolve())  # MLflow copies what they point to
+            with mlflow.start_run(run_id=self.id):
+                mlflow.pyfunc.log_model(
+                    name="model",
+                    loader_module=_LOADER,
+                    data_path=str(folder),
+                    code_paths=[str(Path(__file__).parent)],
+                    signature=signature,
+                    pip_requirements=[f"omniges=={importlib.metadata.version('omniges')}"],
+                )
 
     def set_tags(self, tags: Mapping[str, str]) -> None:
         """Tag the run, e.g. with the checkpoint's and the data's hashes."""
         if self._mlflow_run:
             for name, value in tags.items():
-                _client().set_tag(self.id, name, value)
+                client_of_database().set_tag(self.id, name, value)
 
     def finish(self, status: str = "FINISHED") -> None:
         """End the run; `status` is MLflow's word: FINISHED, FAILED or KILLED."""
         if self._mlflow_run:
-            _client().set_terminated(self.id, status)
+            client_of_database().set_terminated(self.id, status)
         if self._board:
             self._board.close()
         if self._wandb_run:
@@ -124,10 +164,39 @@ def start_run(params: Params, W: Workspace, stage: str, resume_from: Path | None
         return Run()
     run = None
     if "mlflow" in trackers:
-        run = _mlflow_run(params.tracking.experiment, stage, {"corpus": W.name, **_tags(stage)}, resume_from)
+        tags = {"corpus": W.name, **_tags(stage)}
+        run = _mlflow_run(params.tracking.experiment, run_name(params, W, stage), tags, resume_from)
     board = _board(W, stage) if "tensorboard" in trackers else None
     wandb_run = _wandb_run(params, stage) if "wandb" in trackers else None
     return Run(run, board, wandb_run)
+
+
+def run_name(params: Params, W: Workspace, stage: str) -> str:
+    """What tells this run from others at a glance: corpus, DVC's experiment or the commit, and what differs
+    from the committed parameters.
+    """
+    where = os.environ.get("DVC_EXP_NAME") or (_git("rev-parse", "--short=8", "HEAD") or "no commit")
+    what = [] if stage == "train" else [stage]
+    changed = _changes(params)
+    more = [f"and {len(changed) - _MOST_CHANGES} more"] if len(changed) > _MOST_CHANGES else []
+    return " ".join([W.name, *what, where, *changed[:_MOST_CHANGES], *more])
+
+
+def _changes(params: Params) -> list[str]:
+    """`section.key=value` of what differs from the committed params.yaml; nothing without one."""
+    from omniges.config import parse_params
+    from omniges.errors import ConfigError
+
+    text = _git("show", "HEAD:params.yaml")
+    if not text:
+        return []
+    from ruamel.yaml import YAML
+
+    with suppress(ConfigError):  # of another version
+        before = dict(_flat(parse_params(YAML(typ="safe").load(text)).model_dump()))
+        now = _flat(params.model_dump())
+        return [f"{name}={value}" for name, value in now if before.get(name) != value]
+    return []
 
 
 def tracking_uri() -> str:
@@ -150,7 +219,7 @@ def main_checkout() -> Path:
 
 
 def _mlflow_run(experiment: str, name: str, tags: dict[str, str], resume_from: Path | None) -> Any:
-    client = _client()
+    client = client_of_database()
     earlier = _earlier_run(client, resume_from)
     if earlier is not None:
         client.update_run(earlier.info.run_id, status="RUNNING")
@@ -185,7 +254,7 @@ def _earlier_run(client: Any, record: Path | None) -> Any:
     return None
 
 
-def _client() -> Any:
+def client_of_database() -> Any:
     """MLflow's client; the database is made under a lock, since parallel first uses break its migration."""
     os.environ.setdefault("MLFLOW_DISABLE_TELEMETRY", "true")
     from mlflow.tracking import MlflowClient

@@ -9,7 +9,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from omniges import checkpoint
+from omniges import checkpoint, tracked
 from omniges.api.hearing import Ear, FeatureSettings, words_of
 from omniges.api.streaming import LiveEar, MotionStream
 from omniges.api.take import Take
@@ -41,8 +41,8 @@ class Omniges:
         """Load a trained model.
 
         Args:
-            path: a folder that holds `a2g/`, `encoders/` and `tokenizers/` (such as `models/demo`), or its
-                `a2g`; None takes the newest below `models/`.
+            path: a folder that holds `a2g/`, `encoders/` and `tokenizers/` (such as `models/demo`), its
+                `a2g`, or a model in MLflow (runs:/ID/model); None takes the newest below `models/`.
             device: "cpu", "cuda", ...; None takes the GPU where there is one.
 
         Raises:
@@ -178,8 +178,11 @@ def find_model(path: Path | str | None) -> Path:
     """The folder that holds a model's three pieces.
 
     Args:
-        path: that folder or its `a2g`; None takes the newest below `models/`.
+        path: that folder, its `a2g`, or a model in MLflow (runs:/ID/model); None takes the newest below
+            `models/`.
     """
+    if path is not None and tracked.is_model_uri(str(path)):
+        return tracked.fetch_model(str(path))
     if path is None:
         found = sorted(Path("models").glob("*/a2g/model.safetensors"), key=lambda p: (p.stat().st_mtime, p))
         if not found:

@@ -18,6 +18,7 @@ COMMANDS = {
     "tokenizer": "omniges.cli.tokenizer:tokenizer",
     "corpus": "omniges.cli.corpus:corpus",
     "evaluate": "omniges.cli.evaluate:evaluate",
+    "compare": "omniges.cli.compare:compare",
     "view": "omniges.cli.view:view",
     "doctor": "omniges.cli.doctor:doctor",
     "download": "omniges.cli.download:download",

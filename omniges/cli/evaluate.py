@@ -1,45 +1,127 @@
 """`omniges evaluate`: score anybody's results in BEAT2's format."""
 
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
+
+from omniges.errors import EvaluationError
+
+if TYPE_CHECKING:
+    from omniges.evaluation.evaluation import Evaluation
+    from omniges.evaluation.protocol import Published, Tools
+    from omniges.evaluation.report.clipviews import VideoOptions
+
+Mode = Literal["correct", "compat", "both"]
+Reference = Annotated[Path, typer.Option(help="A BEAT2 tree: the folder that holds train_test_split.csv.")]
+Split = Annotated[str, typer.Option(help="Whose clips are scored.")]
+EmbedderOption = Annotated[
+    Path | None,
+    typer.Option(
+        help="AESKConv_240_100.bin or an embedder's folder; without it one is trained on the train split."
+    ),
+]
+Context = Annotated[
+    int | None,
+    typer.Option(min=16, help="Frames fed to FGD's network at once, in 16s; whole clips by default."),
+]
+Seed = Annotated[int, typer.Option(help="Of the bootstrap.")]
+Bootstrap = Annotated[int, typer.Option(min=1, help="Resamples of clips behind every interval.")]
+BootstrapFgd = Annotated[int, typer.Option(min=1, help="The same for FGD.")]
+Smplx = Annotated[
+    Path | None,
+    typer.Option(help="SMPLX_NEUTRAL_2020.npz: for compat mode, and for videos of its mesh."),
+]
 
 
 def evaluate(
     results: Annotated[
         Path, typer.Argument(metavar="PRED_DIR", help="Folder of CLIP.npz (or res_CLIP.npz) files.")
     ],
-    reference: Annotated[
-        Path, typer.Option(help="A BEAT2 tree: the folder that holds train_test_split.csv.")
-    ],
+    reference: Reference,
     out: Annotated[Path, typer.Option(help="Where the report is written.")] = Path("scores"),
-    split: Annotated[str, typer.Option(help="Whose clips are scored.")] = "test",
-    embedder: Annotated[
-        Path | None,
-        typer.Option(
-            help="AESKConv_240_100.bin or an embedder's folder; without it one is trained on the train split."
-        ),
+    split: Split = "test",
+    mode: Annotated[
+        Mode, typer.Option(help="correct: the headline; compat: the published protocol; both: side by side.")
+    ] = "correct",
+    embedder: EmbedderOption = None,
+    weights: Annotated[
+        Path | None, typer.Option(help="compat: AESKConv_240_100.bin; by default the tree's own.")
     ] = None,
-    seed: Annotated[int, typer.Option(help="Of the bootstrap.")] = 29,
-    bootstrap: Annotated[int, typer.Option(help="Resamples of clips behind every interval.")] = 1000,
-    bootstrap_fgd: Annotated[int, typer.Option(help="The same for FGD.")] = 200,
+    smplx: Smplx = None,
+    mean_vel: Annotated[
+        Path | None, typer.Option(help="compat: mean_vel_smplxflame_30.npy; by default the tree's own.")
+    ] = None,
+    render: Annotated[
+        bool, typer.Option("--render/--no-render", help="Draw videos of results beside ground truth.")
+    ] = False,
+    num_samples: Annotated[int, typer.Option(min=1, help="Clips that get a video.")] = 4,
+    context_frames: Context = None,
+    seed: Seed = 29,
+    bootstrap: Bootstrap = 1000,
+    bootstrap_fgd: BootstrapFgd = 200,
 ) -> None:
-    """Score a folder of results against BEAT2, and write metrics.json, clips.parquet and a page."""
+    """Score a folder of results against BEAT2; writes a page, metrics.json, report.json and clips.parquet."""
+    from omniges.evaluation.evaluation import Options
+    from omniges.evaluation.standalone import Task, score_folder, score_published_only
+
+    tools = None if mode == "correct" else _tools(reference, weights, smplx, mean_vel)
+    task = Task(
+        results=results,
+        root=reference,
+        out=out,
+        split=split,
+        embedder=embedder or (weights if mode == "both" else None),
+        options=Options(seed=seed, bootstrap=bootstrap, bootstrap_fgd=bootstrap_fgd),
+        context_frames=checked_context(context_frames),
+        video=_video(num_samples, smplx) if render else None,
+        published=tools,
+    )
+    if mode == "compat" and tools is not None:
+        print_published(score_published_only(task, tools))
+        typer.echo(out / "published.json")
+        return
+    result = score_folder(task)
+    _print_result(result)
+    if result.published is not None:
+        print_published(result.published)
+    typer.echo(out / "index.html")
+
+
+def _tools(root: Path, weights: Path | None, smplx: Path | None, mean_vel: Path | None) -> "Tools":
+    from omniges.evaluation.protocol import MEAN_VELOCITY, WEIGHTS, Tools
+
+    if smplx is None:
+        raise EvaluationError(
+            "compat mode: no SMPL-X file. Name SMPLX_NEUTRAL_2020.npz with --smplx (it needs a licence)."
+        )
+    return Tools.load(weights or root / WEIGHTS, smplx, mean_vel or root / MEAN_VELOCITY)
+
+
+def _video(clips: int, smplx: Path | None) -> "VideoOptions":
+    from omniges.evaluation.report.clipviews import VideoOptions
+    from omniges.rendering.video import render_comparison
+
+    return VideoOptions(render=render_comparison, clips=clips, height=480, max_s=20.0, smplx_model=smplx)
+
+
+def checked_context(frames: int | None) -> int | None:
+    if frames is not None and frames % 16:
+        raise EvaluationError(f"--context-frames: got {frames}, wanted a multiple of 16 (one feature).")
+    return frames
+
+
+def _print_result(result: "Evaluation") -> None:
     from rich.table import Table
 
-    from omniges.evaluation.evaluation import Options
     from omniges.evaluation.report import words
     from omniges.evaluation.report.page import distance_cell, sample
-    from omniges.evaluation.standalone import score_folder
     from omniges.log import console
 
-    options = Options(seed=seed, bootstrap=bootstrap, bootstrap_fgd=bootstrap_fgd)
-    result = score_folder(results, reference, out, split=split, embedder=embedder, options=options)
-    table = Table(title=sample(result), title_justify="left")
+    table = Table(title=sample(result), title_justify="left", box=None, pad_edge=False)
     measures = ("bc", "bc_difference", "l1div", "jerk", "foot_sliding")
     for heading in ("variant", "clips", "FGD (95 % interval)", *measures):
-        table.add_column(heading, justify="left" if heading == "variant" else "right")
+        table.add_column(heading, no_wrap=True, justify="left" if heading == "variant" else "right")
     for x in result.summaries.values():
         values = [words.number(x.measures[m].value if m in x.measures else None) for m in measures]
         table.add_row(x.label, str(x.n_clips), distance_cell(x.fgd), *values)
@@ -49,4 +131,31 @@ def evaluate(
             console.print(f"not scored: {fault.clip}: {fault.problem}", markup=False)
     for note in result.summaries["results"].notes:
         console.print(f"note: {note}", markup=False)
-    typer.echo(out / "index.html")
+
+
+def print_published(found: "Published") -> None:
+    """The published protocol's figures, and the hashes of what they were made with."""
+    from rich.table import Table
+
+    from omniges.evaluation.report.words import number
+    from omniges.log import console
+
+    columns = {"fgd": "FGD", "bc": "BC", "l1div": "L1Div", "face_mse": "MSE m²", "lvd": "LVD m"}
+    table = Table(title="published protocol, faults included", title_justify="left", box=None, pad_edge=False)
+    for heading in ("protocol", "variant", "clips", "frames", *columns.values()):
+        table.add_column(
+            heading, no_wrap=True, justify="left" if heading in ("protocol", "variant") else "right"
+        )
+    for protocol, rows in found.figures.items():
+        for label, row in rows.items():
+            cells = [number(row.get(key), 5) for key in columns]
+            table.add_row(protocol, label, f"{row['clips']:.0f}", f"{row['frames']:.0f}", *cells)
+    console.print(table)
+    for purpose, digest in found.hashes.items():
+        console.print(f"{purpose} SHA-256 {digest}", markup=False, soft_wrap=True)
+    console.print(
+        "Only with the authors' own weights can FGD be held against printed values.",
+        markup=False,
+    )
+    for fault in found.faults:
+        console.print(f"not scored: {fault.clip}: {fault.problem}", markup=False)

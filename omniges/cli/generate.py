@@ -19,7 +19,8 @@ def generate(
     audio: Annotated[Path, typer.Argument(help="A sound file, a folder of them, or - for a pipe.")],
     out: Annotated[Path, typer.Option("--out", "-o", help="Each recording gets a folder of its own here.")],
     model: Annotated[
-        Path | None, typer.Option(help="A folder such as models/demo; the newest in models/ by default.")
+        Path | None,
+        typer.Option(help="A folder such as models/demo, or runs:/ID/model; else the newest in models/."),
     ] = None,
     transcript: Annotated[
         Path | None, typer.Option(help="A .TextGrid or a text file; for a folder: the folder of .TextGrids.")

@@ -8,7 +8,7 @@ Conventions: joints [T, 55, 3] float32 in metres from a licensed SMPL-X file, 30
     where the field has it.
 """
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
@@ -76,6 +76,12 @@ def through_field_rotations(poses: Float32) -> Float32:
     angle = 2 * half
     scale = torch.where(angle.abs() < 1e-6, 0.5 - angle**2 / 48, torch.sin(half) / angle)
     return (vector / scale).numpy()
+
+
+def rot6d(poses: Float32) -> Float32:
+    """[T, 55, 3] axis-angle to [T, 330] rot6d (first two rows), in float32 as the field's network is fed."""
+    matrix = _matrix(torch.from_numpy(np.asarray(poses, np.float32)))
+    return matrix[..., :2, :].reshape(len(poses), -1).numpy()
 
 
 def _matrix(axis_angle: torch.Tensor) -> torch.Tensor:
@@ -204,12 +210,26 @@ def face_errors(result: Float32, truth: Float32, protocol: Protocol) -> Face:
         truth: [T, V, 3].
         protocol: see above.
     """
-    mse = float(((result - truth) ** 2).mean(dtype=np.float64))
-    if protocol == "omniges":
-        wrong = result[1:] - truth[:-1]
-        return Face(mse, float(np.abs(wrong - np.diff(truth, axis=0)).mean(dtype=np.float64)))
-    differences = np.abs(np.diff(result, axis=0) - np.diff(truth, axis=0))
-    return Face(mse, float(differences.sum(dtype=np.float64) / (truth.shape[0] * truth[0].size)))
+    return face_of_blocks([result], [truth], protocol)
+
+
+def face_of_blocks(results: Iterable[Float32], truths: Iterable[Float32], protocol: Protocol) -> Face:
+    """The same from consecutive blocks of frames [t, V, 3], so that no clip's mesh is held whole."""
+    squares, velocity, frames, width = 0.0, 0.0, 0, 0
+    last: tuple[Float32, Float32] | None = None
+    for result, truth in zip(results, truths, strict=True):
+        squares += float(((result - truth) ** 2).sum(dtype=np.float64))
+        frames, width = frames + len(truth), truth[0].size
+        a, b = (
+            (result, truth)
+            if last is None
+            else (np.concatenate([last[0], result]), np.concatenate([last[1], truth]))
+        )
+        own = a[1:] - b[:-1] if protocol == "omniges" else np.diff(a, axis=0)
+        velocity += float(np.abs(own - np.diff(b, axis=0)).sum(dtype=np.float64))
+        last = (result[-1:], truth[-1:])
+    steps = frames - 1 if protocol == "omniges" else frames
+    return Face(squares / (frames * width), velocity / (steps * width))
 
 
 def vertex_velocity_error(result: Float32, truth: Float32) -> float:

@@ -21,7 +21,7 @@ from torch.nn import functional as F
 from omniges import checkpoint
 from omniges.config import EmbedderParams, Params
 from omniges.errors import CheckpointError, EvaluationError, TrainingError
-from omniges.evaluation.fgd_network import FRAMES_PER_FEATURE, FgdNetwork, load_published
+from omniges.evaluation.fgd_network import FEATURE_WIDTH, FRAMES_PER_FEATURE, FgdNetwork, load_published
 from omniges.evaluation.sources import split_motion
 from omniges.files import sha256_file
 from omniges.log import progress
@@ -40,19 +40,40 @@ class Embedder:
     network: FgdNetwork
     label: str
     hash: str  # SHA-256 of the weights
+    context_frames: int | None = None  # how much is fed at once; None: whole clips, as the field does
+
+    @property
+    def context(self) -> str:
+        """What is fed at once, in words: without it a figure means nothing."""
+        return "whole clips" if self.context_frames is None else f"windows of {self.context_frames} frames"
+
+    def named(self) -> dict[str, str]:
+        """Label, hash and context, which stand beside every figure."""
+        return {"label": self.label, "sha256": self.hash, "context": self.context}
 
     @torch.inference_mode()
     def features(self, rot6d: NDArray[np.floating]) -> NDArray[np.float32]:
-        """Encode a clip whole.
+        """Encode a clip, whole or in windows of `context_frames` whose rest is dropped.
+
+        The network averages over the time it is fed, so a whole clip's features depend on its length; those
+        of windows do not.
 
         Args:
             rot6d: [T, 330], unnormalised.
         Returns:
-            [T // 16, 240]; empty for less than 16 frames.
+            [N, 240], N = T // 16 for whole clips; empty for less than one window or 16 frames.
         """
-        if len(rot6d) < FRAMES_PER_FEATURE:
-            return np.empty((0, 240), np.float32)
-        return self.network.encode(torch.from_numpy(np.asarray(rot6d, np.float32))[None])[0].numpy()
+        x = torch.from_numpy(np.asarray(rot6d, np.float32))
+        if self.context_frames is not None:
+            n = len(x) // self.context_frames
+            x = x[: n * self.context_frames].reshape(n, self.context_frames, -1)
+        elif len(x) >= FRAMES_PER_FEATURE:
+            x = x[None]
+        else:
+            x = x[:0]
+        if not len(x):
+            return np.empty((0, FEATURE_WIDTH), np.float32)
+        return self.network.encode(x).flatten(0, 1).numpy()
 
 
 def run(params: Params, W: Workspace) -> None:
@@ -80,11 +101,16 @@ def run(params: Params, W: Workspace) -> None:
     )
 
 
-def load(path: Path) -> Embedder:
-    """Read a checkpoint folder of this stage, or a published `.bin` file."""
+def load(path: Path, context_frames: int | None = None) -> Embedder:
+    """Read a checkpoint folder of this stage, or a published `.bin` file.
+
+    Args:
+        path: see above.
+        context_frames: how much to feed at once; None feeds whole clips.
+    """
     if path.is_file():
         network, digest = load_published(path)
-        return Embedder(network, PUBLISHED_LABEL, digest)
+        return Embedder(network, PUBLISHED_LABEL, digest, context_frames)
     stored = checkpoint.load(path)
     if "label" not in stored.config:
         raise CheckpointError(
@@ -93,7 +119,7 @@ def load(path: Path) -> Embedder:
     network = FgdNetwork()
     checkpoint.load_state(network, stored.tensors, path)
     digest = stored.config.get("file_sha256") or sha256_file(path / "model.safetensors")
-    return Embedder(network.eval(), stored.config["label"], digest)
+    return Embedder(network.eval(), stored.config["label"], digest, context_frames)
 
 
 def train(clips: Sequence[NDArray[np.floating]], section: EmbedderParams) -> tuple[FgdNetwork, float]:

@@ -12,6 +12,7 @@ from omniges.config import EvaluateParams
 from omniges.errors import EvaluationError
 from omniges.evaluation import summary
 from omniges.evaluation.embedder import Embedder
+from omniges.evaluation.protocol import Published
 from omniges.evaluation.reconstruction import GROUPS, AudioEffect
 from omniges.evaluation.scorer import Scorer
 from omniges.evaluation.scoring import Judge, Reference, Variant, VariantScores, score_variants
@@ -47,6 +48,8 @@ class Evaluation:
     scorer_hash: str | None
     listening: dict[str, Any] = field(default_factory=dict)
     ceiling: Mapping[str, float] = field(default_factory=dict)
+    bootstrap: Mapping[str, int] = field(default_factory=dict)
+    published: Published | None = None  # by the published protocol, where its files are given
 
     def of_role(self, role: str) -> list[str]:
         return [name for name, x in self.summaries.items() if x.role == role and x.n_clips]
@@ -110,8 +113,9 @@ def evaluate(
         effects=_effects(scores, mean_pose, seed, n),
         comparisons=[],
         floors=summary.floors(train, features, seed) if embedder else {},
-        encoder={"label": embedder.label, "sha256": embedder.hash} if embedder else None,
+        encoder=embedder.named() if embedder else None,
         scorer_hash=scorer.hash if scorer else None,
+        bootstrap={"seed": seed, "resamples": n, "resamples_fgd": options.bootstrap_fgd},
     )
     result.comparisons = _comparisons(result)
     return result

@@ -69,7 +69,7 @@ def run(params: Params, W: Workspace, render: Render | None = None) -> Evaluatio
     """
     references = read_references(params, W)
     variants = variants_of(W)
-    embedder = embedders.load(W.embedder)
+    embedder = embedders.load(W.embedder, params.evaluate.context_frames)
     train = [embedder.features(values[:, :POSE_WIDTH]) for _, values in split_motion(W, "train")]
     result = evaluate(
         references, variants, embedder, scorer.load(W.scorer), Options.of(params.evaluate), train=train
@@ -229,9 +229,9 @@ def track(params: Params, W: Workspace, result: Evaluation, made: Mapping[str, A
     """Add figures and page to the run that trained the model, or to a new one where that is not there."""
     if not params.tracking.trackers:
         return
-    from omniges.tracking import start_run
+    from omniges.tracking import RUN_FILE, start_run
 
-    with start_run(params, W, "evaluate", resume_from=W.a2g) as run:
+    with start_run(params, W, "evaluate", resume_from=W.a2g / RUN_FILE) as run:
         run.log_metrics({"evaluate": tables.first_figures(result)})
         run.set_tags({name: str(made[name]) for name in ("model_sha256", "data_sha256", "commit")})
         for name in ("metrics.json", "report.json", "index.html", "clips.parquet", "plots", "videos"):

@@ -70,7 +70,8 @@ class VariantSummary:
     rms_errors: dict[str, Interval] = field(default_factory=dict)
     r2: dict[str, float] = field(default_factory=dict)
     notes: list[str] = field(default_factory=list)
-    fgd_samples: Array | None = None
+    fgd_samples: Array | None = None  # under the bootstrap's resamples, in their order
+    fgd_clips: list[str] = field(default_factory=list)  # that were resampled
 
     def as_dict(self) -> dict[str, Any]:
         result: dict[str, Any] = {
@@ -80,6 +81,8 @@ class VariantSummary:
             "n_frames": self.n_frames,
         }
         result["fgd"] = self.fgd.as_dict() if self.fgd else None
+        result["fgd_draws"] = [] if self.fgd_samples is None else self.fgd_samples.tolist()
+        result["fgd_clips"] = self.fgd_clips
         result["kid"] = self.kid.as_dict() if self.kid else None
         result["fgd_parts"], result["fgd_speakers"], result["r2"] = self.parts, self.speakers, self.r2
         if self.overlap:
@@ -148,6 +151,7 @@ def _distances(
     a, b = [x.features for x, _ in kept], [y.features[: len(x.features)] for x, y in kept]
     try:
         result.fgd, result.fgd_samples = fgd(a, b, seed, n)
+        result.fgd_clips = [x.clip for x, _ in kept]
     except EvaluationError as error:
         result.notes.append(f"FGD: {error}")
         return

@@ -27,6 +27,7 @@ WITHOUT_EFFECT = (
     "omniges.errors",
     "omniges.log",
     "omniges.pipeline",
+    "omniges.tracked",
     "omniges.tracking",
     "omniges.workspace",
 )

@@ -62,6 +62,8 @@ def run(params: Params, workspace: Workspace, *, dry_run: bool = False) -> None:
             trainer.log = run.log_metrics
             save(workspace.a2g, trainer.run(), inputs, provenance, trainer.progress)
             write_json(workspace.a2g / tracking.RUN_FILE, {"run": run.id})
+            if params.tracking.log_model:
+                run.log_model(pieces_of(workspace))
             run.set_tags({"checkpoint": checkpoint.digest(workspace.a2g), "data": provenance["pack"]})
         state.remove(trainer.folder)
         run_record(workspace).unlink(missing_ok=True)
@@ -104,6 +106,12 @@ def provenance_of(params: Params, workspace: Workspace) -> dict[str, Any]:
         "features": {name: getattr(params, name).model_dump() for name in ("mfcc", "wavlm", "text")},
         "torch": torch.__version__,
     }
+
+
+def pieces_of(workspace: Workspace) -> dict[str, Path]:
+    """The folders that together make motion from sound; see `omniges.api`."""
+    tokenizers = workspace.tokenizer(PART_NAMES[0]).parent
+    return {"a2g": workspace.a2g, "encoders": workspace.encoders, "tokenizers": tokenizers}
 
 
 def describe(model: A2G, inputs: Inputs, accelerator: Accelerator) -> None:

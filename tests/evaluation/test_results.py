@@ -34,6 +34,12 @@ REFERENCE = Reference(
 )
 
 
+def task(world: World, results: Path, out: Path) -> standalone.Task:
+    return standalone.Task(
+        results=results, root=world.W.raw, out=out, split="test", embedder=None, options=OPTIONS
+    )
+
+
 def save(folder: Path, **arrays: object) -> None:
     np.savez(folder / "1_name_test_0.npz", **arrays)
 
@@ -98,14 +104,7 @@ def quick_embedder(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def test_a_folder_of_results_is_scored(world: World, tmp_path: Path, quick_embedder: None):
-    result = standalone.score_folder(
-        world.W.generated / "model-seed0",
-        world.W.raw,
-        tmp_path / "out",
-        split="test",
-        embedder=None,
-        options=OPTIONS,
-    )
+    result = standalone.score_folder(task(world, world.W.generated / "model-seed0", tmp_path / "out"))
     model, still = (result.summaries[n] for n in ("results", "mean-pose"))
     assert model.n_clips == 8
     assert model.fgd is not None
@@ -117,14 +116,7 @@ def test_a_folder_of_results_is_scored(world: World, tmp_path: Path, quick_embed
 
 
 def test_ground_truth_as_results_has_no_distance(world: World, tmp_path: Path, quick_embedder: None):
-    result = standalone.score_folder(
-        world.W.raw / "smplxflame_30",
-        world.W.raw,
-        tmp_path / "out",
-        split="test",
-        embedder=None,
-        options=OPTIONS,
-    )
+    result = standalone.score_folder(task(world, world.W.raw / "smplxflame_30", tmp_path / "out"))
     model = result.summaries["results"]
     assert model.fgd is not None
     assert model.fgd.value == pytest.approx(0, abs=1e-6)
@@ -144,9 +136,7 @@ def test_two_clips_one_frame_and_constant_motion(world: World, tmp_path: Path, q
             fps=still.fps,
         )
         write_motion(tmp_path / "res" / f"{clip}.npz", motion)
-    result = standalone.score_folder(
-        tmp_path / "res", world.W.raw, tmp_path / "out", split="test", embedder=None, options=OPTIONS
-    )
+    result = standalone.score_folder(task(world, tmp_path / "res", tmp_path / "out"))
     model = result.summaries["results"]
     assert model.n_clips == 2
     assert model.fgd is not None

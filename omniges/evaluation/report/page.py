@@ -103,7 +103,8 @@ def sample(result: Evaluation) -> str:
         text += f", n = {model.n_clips} clips, {model.n_frames} frames"
         text += f", {model.fgd.n_vectors} vectors" if model.fgd else ""
     if result.encoder:
-        text += f"; encoder: {result.encoder['label']} ({result.encoder['sha256'][:12]})"
+        text += f"; encoder: {result.encoder['label']} ({result.encoder['sha256'][:12]}), fed "
+        text += result.encoder["context"]
     return text
 
 

@@ -67,6 +67,7 @@ def full(result: Evaluation, made: dict[str, Any]) -> dict[str, Any]:
         "split": result.split,
         "encoder": result.encoder,
         "scorer_sha256": result.scorer_hash,
+        "bootstrap": dict(result.bootstrap),
         "variants": {name: x.as_dict() for name, x in result.summaries.items()},
         "audio_effect": {name: x.as_dict() for name, x in result.effects.items()},
         "comparisons": [x.as_dict() for x in result.comparisons],
@@ -74,6 +75,7 @@ def full(result: Evaluation, made: dict[str, Any]) -> dict[str, Any]:
         "listening": result.listening,
         "share_of_ceiling": result.share_of_ceiling(),
         "not_scored": [f.__dict__ for s in result.scores.values() for f in s.faults],
+        "published_protocol": result.published.as_dict() if result.published else None,
         "made": made,
     }
 
