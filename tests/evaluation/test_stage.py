@@ -8,11 +8,12 @@ import pyarrow.parquet as pq
 import pytest
 from evaluation_world import World, generate
 
+from omniges import tracking
 from omniges.data.beat2 import read_motion
 from omniges.errors import EvaluationError
 from omniges.evaluation import baselines, embedder, scorer, stage
 from omniges.evaluation.evaluation import Evaluation
-from omniges.files import read_json
+from omniges.files import read_json, write_json
 
 
 class Lossless:
@@ -135,6 +136,28 @@ def test_a_missing_and_a_broken_result_are_named_and_the_rest_is_scored(evaluate
         assert gone in (world.W.reports / "index.html").read_text("utf-8")
     finally:
         generate(world, 0, 0.8)
+
+
+def test_figures_and_page_join_the_run_that_trained_the_model(
+    evaluated: Evaluation, world: World, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    from mlflow.tracking import MlflowClient
+
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", f"sqlite:///{tmp_path / 'runs.db'}")
+    tracked = world.params.model_copy(
+        update={"tracking": world.params.tracking.model_copy(update={"trackers": ["mlflow"]})}
+    )
+    with tracking.start_run(tracked, world.W, "train") as trained:
+        trained.log_metrics({"loss": 1.0})
+    write_json(world.W.a2g / tracking.RUN_FILE, {"run": trained.id})
+    made = {"model_sha256": "a", "data_sha256": "b", "commit": "c"}
+    stage.track(tracked, world.W, evaluated, made)
+    client = MlflowClient(tracking.tracking_uri())
+    run = client.get_run(str(trained.id))
+    assert run.data.metrics["evaluate.fgd"] == evaluated.summaries["model-seed0"].fgd.value
+    assert {"loss", "evaluate.fgd_low", "evaluate.audio_explains_jaw_low"} <= set(run.data.metrics)
+    held = {x.path for x in client.list_artifacts(str(trained.id))}
+    assert {"index.html", "report.json", "clips.parquet", "plots", "videos"} <= held
 
 
 def test_nothing_to_score_is_an_error(evaluated: Evaluation, world: World):

@@ -52,7 +52,15 @@ def first_figures(result: Evaluation) -> dict[str, Any]:
         flat["fgd_mean_pose"] = still.fgd.value
     if model:
         flat |= {m: model.measures[m].value for m in ("scorer_auc", "bc", "l1div") if m in model.measures}
-    flat |= {f"audio_explains_{g}": result.effects[g].explained.value for g in GROUPS if g in result.effects}
+        if "scorer_auc" in model.measures:
+            auc = model.measures["scorer_auc"]
+            flat |= _finite(scorer_auc_low=auc.low, scorer_auc_high=auc.high)
+    for group in (g for g in GROUPS if g in result.effects):
+        explained = result.effects[group].explained
+        name = f"audio_explains_{group}"
+        flat |= _finite(
+            **{name: explained.value, f"{name}_low": explained.low, f"{name}_high": explained.high}
+        )
     flat |= {
         f"audio_clear_{g}": int(result.effects[g].lower_by.above_zero) for g in GROUPS if g in result.effects
     }
