@@ -62,10 +62,13 @@ VARIANTS: dict[str, dict[str, Any]] = {
     "k-means, joints 5": {**OURS, "joints": 5.0},
     "k-means, joints 5, chordal 1": POSED,
     "joints 5, chordal 1, contact 20": {**POSED, "contact": 20.0},
+    "joints 5, chordal 1, path 0.3": {**POSED, "path": 0.3},
+    "joints 5, chordal 1, path 1": {**POSED, "path": 1.0},
+    "joints 5, chordal 1, path 2": {**POSED, "path": 2.0},
     "joints 5, chordal 1, path 5": {**POSED, "path": 5.0},
-    "joints 5, chordal 1, path 20": {**POSED, "path": 20.0},
-    "joints 5, chordal 1, path 5, contact 20": {**POSED, "path": 5.0, "contact": 20.0},
+    "joints 5, chordal 1, path 1, contact 20": {**POSED, "path": 1.0, "contact": 20.0},
     "shipped": {},
+    "shipped, bf16": {"precision": "bf16"},
 }
 COLUMNS = (
     *("degrees", "joints_mm", "velocity_mm_per_s", "abs_error", "velocity_error_per_s"),

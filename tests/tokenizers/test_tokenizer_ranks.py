@@ -36,7 +36,7 @@ def test_two_ranks_learn_the_same_codebook_from_different_batches(tmp_path: Path
     script = tmp_path / "worker.py"
     script.write_text(WORKER)
     launch = ["-m", "torch.distributed.run", "--nproc-per-node=2", "--standalone"]
-    paths = os.pathsep.join([str(here), str(here.parent)])
+    paths = os.pathsep.join(str(folder) for folder in (here, here.parent, here.parents[1]))
     done = subprocess.run(
         [
             sys.executable,
