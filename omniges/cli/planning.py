@@ -13,6 +13,8 @@ from omniges.data.clips import planned
 from omniges.errors import DataError, PipelineError
 from omniges.pipeline.graph import Graph, read_graph
 from omniges.pipeline.plan import Plan
+from omniges.pipeline.progress import Progress
+from omniges.pipeline.status import expected_seconds
 from omniges.pipeline.units import Clip
 from omniges.workspace import Workspace
 
@@ -125,6 +127,7 @@ class SnakemakePlan:
                     plan.restore(unit)
                     restored = True
             plan.hashes.merge()
+            Progress(STATE).start(expected_seconds(plan, STATE / "ran.jsonl"))
         return cls(plan, params, forced=wanted, restored=restored)
 
     @classmethod

@@ -2,6 +2,7 @@
 
 import importlib
 import logging
+import os
 from collections.abc import Callable
 from typing import Annotated, Any
 
@@ -23,6 +24,7 @@ def stage(
 ) -> None:
     """Run one unit of the pipeline; restores what earlier runs have done already."""
     from omniges.cli.planning import STATE, make_plan
+    from omniges.pipeline.progress import Progress
     from omniges.pipeline.runner import Runner
 
     params = load_params()
@@ -38,6 +40,9 @@ def stage(
     else:
         runner.run_whole(unit, lambda: _load(declared)(params, W), force=force)
     plan.hashes.save(unit.name)
+    left = Progress(STATE).finish(unit.name) if os.environ.get("RANK", "0") == "0" else None
+    if left is not None:
+        log.info("%s", left.text())
 
 
 def _unit_name(declared: Stage, shard: int | None, part: str | None) -> str:

@@ -1,26 +1,39 @@
-"""`omniges status`: which stages are fresh, stale or missing, and why."""
+"""`omniges status`: which stages are fresh, stale or missing, why, and what a run would do."""
 
+from typing import Annotated
+
+import typer
 from rich.console import Console
 from rich.table import Table
 
 from omniges.config import load_params
 
 
-def status() -> None:
-    """Show each stage's state, why it is so, and about how long the missing work took before."""
+def status(
+    stage: Annotated[str | None, typer.Argument(help="Only this stage, job by job.")] = None,
+) -> None:
+    """Show each stage's state, why it is so, what a run would compute, and about how long that takes."""
     from omniges.cli.planning import STATE, make_plan
-    from omniges.pipeline.status import summarise
+    from omniges.pipeline.status import Durations, duration, row_of, summarise, total
 
     plan = make_plan(load_params())
-    table = Table("stage", "state", "jobs", "about", "why", box=None, pad_edge=False)
-    rows = summarise(plan, STATE / "ran.jsonl")
-    for row in rows:
-        table.add_row(row.stage, row.state, row.jobs, row.duration, row.why)
+    ran = STATE / "ran.jsonl"
+    rows = summarise(plan, ran)
+    shown = rows
+    if stage is not None:
+        shown = [row_of(plan, unit.name, [unit], Durations(ran)) for unit in plan.of_stage(stage)]
+    table = Table("stage" if stage is None else "job", "state", "jobs", "results", "about", "why")
+    table.box, table.pad_edge = None, False
+    for row in shown:
+        about = "" if row.seconds is None or not row.jobs else duration(row.seconds)
+        jobs = f"{row.jobs}/{row.units}" if row.jobs else ""
+        results = "?" if row.results is None else str(row.results or "")
+        table.add_row(row.name, row.state, jobs, results, about, row.why)
     console = Console()
     console.print(table)
-    open_rows = [row for row in rows if row.state in ("stale", "unknown")]
+    would = total(rows)
     console.print(
-        f"\n{len(open_rows)} of {len(rows)} stages have work to do: `dvc repro`, or `snakemake --cores all`."
-        if open_rows
+        f"\nA run would {would}. Start it: `dvc repro`, or `snakemake --cores all`."
+        if would
         else "\nEverything is up to date."
     )

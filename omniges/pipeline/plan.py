@@ -15,6 +15,7 @@ from omniges.pipeline.graph import Graph, Stage
 from omniges.pipeline.hashes import Hashes, digest
 from omniges.pipeline.keys import canonical
 from omniges.pipeline.manifest import Entry, Manifest, damage, read_manifest, write_manifest
+from omniges.pipeline.reasons import explain
 from omniges.pipeline.store import Store
 from omniges.pipeline.units import Clip, Item, Known, Unit, UnitBuilder
 
@@ -194,39 +195,3 @@ class Plan:
             if self.content_key(unit, item) not in (None, entry.content):
                 return f"{item.name}: its inputs were made anew, with other bytes"
         return None
-
-
-def explain(unit: Unit, sealed: Manifest) -> str:
-    """Why a sealed unit's key is not the wanted one: modules, parameters, inputs; a few by name."""
-    reasons = []
-    modules = sorted(
-        m for m in unit.code.keys() | sealed.code.keys() if unit.code.get(m) != sealed.code.get(m)
-    )
-    if modules:
-        reasons.append(f"code changed: {_few(modules)}")
-    changed = [
-        f"{name}: {sealed.params.get(name)!r} → {unit.params.get(name)!r}"
-        for name in sorted(unit.params.keys() | sealed.params.keys())
-        if canonical(unit.params.get(name)) != canonical(sealed.params.get(name))
-    ]
-    if changed:
-        reasons.append(f"params changed: {_few(changed)}")
-    reasons += _changed_inputs(unit, sealed)
-    return "; ".join(reasons) or "a file that params name changed"
-
-
-def _changed_inputs(unit: Unit, sealed: Manifest) -> list[str]:
-    wanted = {item.name: item.inputs for item in unit.items or ()}
-    new = sorted(wanted.keys() - sealed.items.keys())
-    gone = sorted(sealed.items.keys() - wanted.keys())
-    names = set()
-    for name in wanted.keys() & sealed.items.keys():
-        before, now = sealed.items[name].inputs, wanted[name]
-        names |= {each for each in before.keys() | now.keys() if before.get(each) != now.get(each)}
-    rows = {"inputs changed": sorted(names), "new": new, "gone": gone}
-    return [f"{title}: {_few(listed)}" for title, listed in rows.items() if listed]
-
-
-def _few(names: Sequence[str], most: int = 4) -> str:
-    rest = f" and {len(names) - most} more" if len(names) > most else ""
-    return ", ".join(names[:most]) + rest

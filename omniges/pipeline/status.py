@@ -1,21 +1,48 @@
-"""The plan in a few lines: a row a stage."""
+"""The plan in a few lines: a row a stage, with what a run would compute and about how long that takes."""
 
 import json
 from collections import Counter
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from omniges.pipeline.manifest import read_manifest
 from omniges.pipeline.plan import Plan
+from omniges.pipeline.reasons import Changes, changes
 from omniges.pipeline.units import Unit
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class Row:
-    stage: str
-    state: str
-    jobs: str  # units that would run, of all
-    duration: str  # of the same units in their last runs
+    """A stage, or one of its units."""
+
+    name: str
+    state: str  # fresh, restorable, stale, missing, or unknown (the corpus has yet to be made)
+    jobs: int  # units that would run
+    units: int
+    results: int | None  # clips, parts or stages to compute; None while the corpus is unknown
+    seconds: float | None  # of one process, by earlier runs; None where there were none
     why: str
+
+
+class Durations:
+    """What earlier runs took, from the runner's record.
+
+    Args:
+        ran: the record; a line for each unit that was computed.
+    """
+
+    def __init__(self, ran: Path) -> None:
+        self._each: dict[str, float] = {}  # seconds of one result, by unit and by stage; the last run counts
+        for line in ran.read_text("utf-8").splitlines() if ran.is_file() else ():
+            row = json.loads(line)
+            if not row["failed"] and row["items"]:
+                self._each[row["unit"]] = self._each[row["stage"]] = row["seconds"] / len(row["items"])
+
+    def of(self, unit: Unit, results: int) -> float | None:
+        """Seconds for so many of a unit's results; a unit that never ran is like others of its stage."""
+        each = self._each.get(unit.name, self._each.get(unit.stage.name))
+        return None if each is None else each * results
 
 
 def summarise(plan: Plan, ran: Path) -> list[Row]:
@@ -25,29 +52,90 @@ def summarise(plan: Plan, ran: Path) -> list[Row]:
         plan: the plan.
         ran: the runner's record of what was computed, and how long it took.
     """
-    seconds = _last_seconds(ran)
-    return [_row(plan, plan.of_stage(stage), seconds) for stage in plan.graph.stages]
+    durations = Durations(ran)
+    return [row_of(plan, stage, plan.of_stage(stage), durations) for stage in plan.graph.stages]
 
 
-def _row(plan: Plan, units: list[Unit], seconds: dict[str, float]) -> Row:
+def row_of(plan: Plan, name: str, units: list[Unit], durations: Durations) -> Row:
+    """Units of one stage in a row."""
     states = [plan.state(unit) for unit in units]
-    counts = Counter(state for state, _ in states)
-    state = next((name for name in ("unknown", "stale", "restorable") if counts[name]), "fresh")
-    waiting = [unit for unit, (each, _) in zip(units, states, strict=True) if each in ("stale", "unknown")]
-    known = [seconds[unit.name] for unit in waiting if unit.name in seconds]
-    reasons = Counter(why for each, why in states if why and each != "fresh")
-    why = "; ".join(f"{text} ({n}×)" if n > 1 else text for text, n in reasons.most_common(2))
+    waiting = [unit for unit, (state, _) in zip(units, states, strict=True) if state in ("stale", "unknown")]
+    results = [missing_results(plan, unit) for unit in waiting]
+    known = [n for n in results if n is not None]
+    seconds = [durations.of(unit, n) for unit, n in zip(waiting, results, strict=True) if n is not None]
+    timed = [each for each in seconds if each is not None]
     return Row(
-        stage=units[0].stage.name,
-        state=state,
-        jobs=f"{len(waiting)}/{len(units)}" if waiting else "",
-        duration=f"{sum(known):.0f} s" if known else "",
-        why=why,
+        name=name,
+        state=_state(units, {state for state, _ in states}),
+        jobs=len(waiting),
+        units=len(units),
+        results=None if len(known) < len(results) else sum(known),
+        seconds=sum(timed) if len(timed) == len(waiting) else None,
+        why=_why(units, states),
     )
 
 
-def _last_seconds(ran: Path) -> dict[str, float]:
-    if not ran.is_file():
-        return {}
-    rows = [json.loads(line) for line in ran.read_text("utf-8").splitlines()]
-    return {row["unit"]: row["seconds"] for row in rows if not row["failed"]}
+def missing_results(plan: Plan, unit: Unit) -> int | None:
+    """How many of a unit's items would be computed; None while the corpus is unknown."""
+    if unit.items is None:
+        return None
+    if plan.state(unit)[1] == "forced":
+        return len(unit.items)
+    return max(1, sum(plan.resolve(unit, item) is None for item in unit.items))
+
+
+def expected_seconds(plan: Plan, ran: Path) -> dict[str, float | None]:
+    """Units that need a job, and how long each may take."""
+    durations, found = Durations(ran), {}
+    for unit in plan.to_run():
+        results = missing_results(plan, unit)
+        found[unit.name] = durations.of(unit, 1 if results is None else results)
+    return found
+
+
+def total(rows: Iterable[Row]) -> str:
+    """What a run would do, in a sentence; empty if nothing."""
+    rows = list(rows)
+    work = [row for row in rows if row.jobs]
+    back = sum(row.state == "restorable" for row in rows)
+    parts = []
+    if work:
+        jobs, results = sum(row.jobs for row in work), [row.results for row in work]
+        counted = "" if None in results else f", results: {sum(n or 0 for n in results)}"
+        timed = [row.seconds for row in work if row.seconds is not None]
+        about = f"about {duration(sum(timed))} of work" if timed else "no earlier run says how long"
+        rest = len(work) - len(timed)
+        unknown = f" and {rest} stages that never ran here" if timed and rest else ""
+        parts.append(f"compute {len(work)} of {len(rows)} stages (jobs: {jobs}{counted}): {about}{unknown}")
+    if back:
+        parts.append(f"bring back {back} stages from earlier runs")
+    return " and ".join(parts)
+
+
+def duration(seconds: float) -> str:
+    """Seconds as people say them."""
+    if seconds < 90:
+        return f"{seconds:.0f} s"
+    if seconds < 90 * 60:
+        return f"{seconds / 60:.0f} min"
+    return f"{seconds / 3600:.1f} h"
+
+
+def _state(units: list[Unit], states: set[str]) -> str:
+    worst = next((state for state in ("unknown", "stale", "restorable") if state in states), "fresh")
+    if worst == "stale" and not any(unit.manifest.is_file() for unit in units):
+        return "missing"
+    return worst
+
+
+def _why(units: Sequence[Unit], states: Sequence[tuple[str, str]]) -> str:
+    """Reasons of all units together: what differs is added up, whatever else it may be is counted."""
+    together, others = Changes(), Counter[str]()
+    for unit, (state, why) in zip(units, states, strict=True):
+        sealed = read_manifest(unit.manifest) if state in ("stale", "restorable") else None
+        if sealed is not None and sealed.key != unit.key:
+            together.add(changes(unit, sealed))
+        elif why:
+            others[why] += 1
+    counted = [f"{text} ({n}×)" if n > 1 else text for text, n in others.most_common(2)]
+    return "; ".join(filter(None, [together.text(), *counted]))

@@ -1,5 +1,6 @@
 """Plan, runner and store on a graph of two stages, without any tool."""
 
+import json
 import os
 from collections.abc import Sequence
 from pathlib import Path
@@ -9,8 +10,9 @@ import pytest
 from omniges.errors import PipelineError
 from omniges.pipeline.graph import Graph, read_graph
 from omniges.pipeline.plan import Plan
+from omniges.pipeline.progress import Left, Progress
 from omniges.pipeline.runner import Runner
-from omniges.pipeline.status import summarise
+from omniges.pipeline.status import summarise, total
 from omniges.pipeline.units import Clip, shard_of
 from omniges.types import ClipFault
 
@@ -211,7 +213,7 @@ def test_reasons_name_clip_param_and_state(world: World) -> None:
     world.run()
     world.raw("b").write_text("B!")
     world.params["sum"] = {"seed": 9, "name": "sum"}
-    why = {row.stage: (row.state, row.why) for row in summarise(world.plan(), Path("state/ran.jsonl"))}
+    why = {row.name: (row.state, row.why) for row in summarise(world.plan(), Path("state/ran.jsonl"))}
     assert why["sound"][0] == why["sum"][0] == "stale"
     assert "b.wav" in why["sound"][1]
     assert "sum.seed: 0 → 9" in why["sum"][1]
@@ -234,3 +236,47 @@ def test_sealing_leaves_alone_what_another_shard_is_writing(world: World) -> Non
     assert world.run() == EVERYTHING
     assert neighbour.read_text() == "half a mani"
     assert not orphan.exists()  # of a shard that is no more
+
+
+def test_status_says_how_much_a_run_would_compute_and_why(world: World) -> None:
+    world.run()
+    world.raw("b").write_text("B!")
+    rows = {row.name: row for row in summarise(world.plan(), Path("state/ran.jsonl"))}
+    assert (rows["sound"].results, rows["sound"].jobs, rows["sound"].units) == (1, 1, 2)
+    assert rows["sound"].why == "files changed: b.wav"
+    assert rows["sum"].why == "follows from: sound (b)"
+    world.params["sound"]["gain"] = 2
+    changed = {row.name: row for row in summarise(world.plan(), Path("state/ran.jsonl"))}["sound"]
+    assert changed.why == "params changed: sound.gain: 1 → 2; files changed: b.wav"
+    assert changed.results == 4
+
+
+def test_seconds_are_those_of_earlier_results_times_the_missing_ones(world: World) -> None:
+    world.run()
+    ran = Path("state/ran.jsonl")
+    rows = [json.loads(line) for line in ran.read_text().splitlines()]
+    ran.write_text("".join(json.dumps(row | {"seconds": 6.0 * len(row["items"])}) + "\n" for row in rows))
+    world.params["sound"]["gain"] = 2
+    found = {row.name: row for row in summarise(world.plan(), ran)}
+    assert (found["sound"].seconds, found["sum"].seconds) == (24.0, 6.0)
+    assert "about 30 s of work" in total(found.values())
+
+
+def test_a_stage_that_was_never_made_is_missing(world: World) -> None:
+    rows = summarise(world.plan(), Path("state/ran.jsonl"))
+    assert [(row.state, row.seconds) for row in rows] == [("missing", None)] * 2
+    assert "no earlier run says how long" in total(rows)
+    world.run()
+    assert total(summarise(world.plan(), Path("state/ran.jsonl"))) == ""
+
+
+def test_progress_adds_up_over_the_starts_of_one_run(tmp_path: Path) -> None:
+    progress = Progress(tmp_path)
+    progress.start({"a": 10.0, "b": 30.0, "c": 60.0})
+    assert progress.finish("a") == Left(done=1, jobs=3, seconds=90.0, share=pytest.approx(0.1))
+    progress.start({"b": 30.0, "c": 60.0})  # the next stage of `dvc repro`
+    assert progress.finish("b") == Left(done=2, jobs=3, seconds=60.0, share=pytest.approx(0.4))
+    assert progress.finish("alone") is None
+    assert progress.finish("c") == Left(done=3, jobs=3, seconds=0.0, share=pytest.approx(1.0))
+    progress.start({"c": None})  # that run is over: this is another
+    assert progress.finish("c") == Left(done=1, jobs=1, seconds=None, share=None)
