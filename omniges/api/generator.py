@@ -1,7 +1,8 @@
 """A trained model, ready for any recording."""
 
 import logging
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -9,25 +10,38 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from omniges import checkpoint, tracked
+from omniges import checkpoint
 from omniges.api.hearing import Ear, FeatureSettings, words_of
+from omniges.api.models import default_sampling, find_model
 from omniges.api.streaming import LiveEar, MotionStream
 from omniges.api.take import Take
-from omniges.audio.files import read_wave
+from omniges.api.walk import Walk
+from omniges.audio.files import stream_wave
 from omniges.config import SamplingParams
-from omniges.errors import CheckpointError, DataError
-from omniges.files import read_json
+from omniges.errors import DataError
+from omniges.log import progress
 from omniges.model.a2g import A2G, UNKNOWN_SPEAKER
 from omniges.model.loading import load_model
-from omniges.motion.features import features_from_gesture, features_to_motion
-from omniges.sampling.generate import Generated, generate_clips
+from omniges.motion.cleanup import check_steps
+from omniges.motion.layout import N_BETAS
 from omniges.sampling.speech import Speech
-from omniges.sampling.streaming import GestureStream
+from omniges.sampling.streaming import GestureBlock, GestureStream
+from omniges.spool import Spool, let_go
 from omniges.tokenizers.gesture_tokenizer import GestureTokenizer
 from omniges.types import Motion, Word
 
 logger = logging.getLogger(__name__)
-PIECES = ("a2g", "encoders", "tokenizers")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Recording:
+    """What a model has heard of one recording."""
+
+    name: str
+    wave: NDArray[np.float32]  # [N] at 16 kHz
+    words: tuple[Word, ...]
+    speaker: int | None
+    speech: Speech
 
 
 class Omniges:
@@ -67,37 +81,80 @@ class Omniges:
         """Numbers of the speakers that the model knows."""
         return self.model.config.data.speakers
 
-    def generate(
+    def hear(
         self,
         audio: Path | str | NDArray[np.float32],
         *,
         transcript: Path | str | Sequence[Word] | None = None,
         speaker: int | None = None,
-        seed: int = 0,
         name: str | None = None,
-        **options: Any,
-    ) -> Take:
-        """Motion for one recording of any length.
+        show: bool = False,
+    ) -> Recording:
+        """Listen to one recording of any length, once for any number of takes.
 
         Args:
             audio: a sound file of any rate and channels, or a wave [N] at 16 kHz.
             transcript: a .TextGrid, a text file, or words with times; None generates from sound alone.
             speaker: one of `speakers`, whose manner is taken; None is nobody in particular.
-            seed: another seed is another take.
             name: of the recording; None takes the file's.
-            **options: `SamplingParams` fields that differ from `sampling` (steps, audio_guidance, ...).
+            show: a progress bar.
 
         Raises:
             DataError: no sound, too short, or an unknown speaker.
         """
-        wave = read_wave(Path(audio)) if isinstance(audio, str | Path) else np.asarray(audio, np.float32)
+        row = self._speaker_row(speaker)
+        wave = _wave(audio)
         name = name or (Path(audio).stem if isinstance(audio, str | Path) else "speech")
         words = self._words(transcript, wave)
-        speech = self.ear.hear(wave, words, name, self._speaker_row(speaker))
+        speech = self.ear.hear(wave, words, name, row, progress if show else None)
+        return Recording(name=name, wave=wave, words=tuple(words), speaker=speaker, speech=speech)
+
+    def generate(
+        self,
+        audio: Path | str | NDArray[np.float32] | Recording,
+        *,
+        transcript: Path | str | Sequence[Word] | None = None,
+        speaker: int | None = None,
+        seed: int = 0,
+        name: str | None = None,
+        clean: Sequence[str] = (),
+        show: bool = False,
+        **options: Any,
+    ) -> Take:
+        """Motion for one recording of any length.
+
+        Args:
+            audio: as in `hear`, or what `hear` gave; then transcript, speaker and name were told to it.
+            transcript: as in `hear`.
+            speaker: as in `hear`.
+            seed: another seed is another take.
+            name: as in `hear`.
+            clean: some of "drift", "limits", "feet": clean-up after the model; see docs/generate.md.
+            show: progress bars.
+            **options: `SamplingParams` fields that differ from `sampling` (steps, audio_guidance, ...).
+
+        Raises:
+            DataError: no sound, too short, an unknown speaker, option or clean-up.
+        """
         sampling = self.options(**options)
-        motion = self._move(speech, seed, sampling)
-        notes = {"seed": seed, "speaker": speaker, "words": len(words), "sampling": sampling.model_dump()}
-        return Take(name=name, motion=motion, wave=wave, words=tuple(words), seed=seed, notes=notes)
+        check_steps(clean)
+        if isinstance(audio, Recording):
+            if transcript is not None or speaker is not None or name is not None:
+                raise DataError("generate: a recording that was heard has its transcript, speaker and name.")
+            heard = audio
+        else:
+            heard = self.hear(audio, transcript=transcript, speaker=speaker, name=name, show=show)
+        motion = self._move(heard.speech, seed, sampling, show)
+        notes = {
+            "seed": seed,
+            "speaker": heard.speaker,
+            "words": len(heard.words),
+            "sampling": sampling.model_dump(),
+        }
+        take = Take(
+            name=heard.name, motion=motion, wave=heard.wave, words=heard.words, seed=seed, notes=notes
+        )
+        return take.cleaned(clean)
 
     def stream(
         self,
@@ -151,11 +208,26 @@ class Omniges:
         except ValueError as error:
             raise DataError(f"generate: {error}") from error
 
-    def _move(self, speech: Speech, seed: int, sampling: SamplingParams) -> Motion:
-        result: Generated = generate_clips(self.model, self.tokenizer, [speech], seed, sampling)[0]
-        side = result.side.numpy()
-        features = features_from_gesture(result.gesture.numpy(), side)
-        return features_to_motion(features, side, np.zeros(2), self.fps)
+    def _move(self, speech: Speech, seed: int, sampling: SamplingParams, show: bool) -> Motion:
+        """The gesture of `generate_clips`, window by window, so that only one window is in memory."""
+        stream = GestureStream(self.model, self.tokenizer, seed, speech.clip, sampling)
+        walk = Walk(self.fps)
+        poses, trans, expressions = Spool(np.float32), Spool(np.float64), Spool(np.float64)
+        windows = _windows(stream, speech)
+        for block in progress(windows, "moving", stream.n_windows(speech.n_frames)) if show else windows:
+            if len(block.gesture) == 0:
+                continue
+            motion = walk.motion(block)
+            poses.append(motion.poses)
+            trans.append(motion.trans)
+            expressions.append(motion.expressions)
+        return Motion(
+            poses=poses.array(),
+            trans=trans.array(),
+            expressions=expressions.array(),
+            betas=np.zeros(N_BETAS, np.float32),
+            fps=self.fps,
+        )
 
     def _words(self, transcript: Path | str | Sequence[Word] | None, wave: NDArray[np.float32]) -> list[Word]:
         if transcript is None:
@@ -174,35 +246,21 @@ class Omniges:
         return self.speakers.index(speaker)
 
 
-def find_model(path: Path | str | None) -> Path:
-    """The folder that holds a model's three pieces.
+def _windows(stream: GestureStream, speech: Speech) -> Iterator[GestureBlock]:
+    """What each window of a whole speech makes ready."""
+    while window := stream.wanted(speech.n_frames):
+        yield stream.advance(speech.part(*window, fps=stream.model.config.data.fps), speech.n_frames)
+        let_go(speech.wavlm.numpy(), speech.mfcc.numpy())
 
-    Args:
-        path: that folder, its `a2g`, or a model in MLflow (runs:/ID/model); None takes the newest below
-            `models/`.
-    """
-    if path is not None and tracked.is_model_uri(str(path)):
-        return tracked.fetch_model(str(path))
-    if path is None:
-        found = sorted(Path("models").glob("*/a2g/model.safetensors"), key=lambda p: (p.stat().st_mtime, p))
-        if not found:
-            raise CheckpointError(
-                "models/: holds no trained model. Run `make demo` or `dvc repro`, "
-                "or name a folder with --model."
-            )
-        return found[-1].parent.parent
-    folder = Path(path)
-    folder = folder.parent if folder.name == "a2g" else folder
-    missing = [piece for piece in PIECES if not (folder / piece).is_dir()]
-    if missing:
-        raise CheckpointError(
-            f"{folder}: got no {', '.join(missing)}; wanted a folder with "
-            f"{', '.join(PIECES)}, such as models/demo."
+
+def _wave(audio: Path | str | NDArray[np.float32]) -> NDArray[np.float32]:
+    """[N] at 16 kHz; a file's lies on disk."""
+    if isinstance(audio, str | Path):
+        return Spool.of(stream_wave(Path(audio)), np.float32)
+    wave = np.asarray(audio, np.float32)
+    if wave.ndim != 1 or not np.isfinite(wave).all():
+        raise DataError(
+            f"generate: got a wave of shape {wave.shape}, or values that aren't finite; "
+            "wanted [N] mono samples at 16 kHz."
         )
-    return folder
-
-
-def default_sampling(provenance: dict[str, Any]) -> SamplingParams:
-    """The shipped options, with the window that the model was trained on."""
-    options = read_json(Path(__file__).with_name("sampling.json"))
-    return SamplingParams.model_validate({**options, "window_frames": provenance["train"]["window_frames"]})
+    return wave

@@ -1,12 +1,14 @@
 """From a recording, and words where there are any, to the features that a checkpoint was trained on.
 
+Sound and features lie on disk (`Spool`), so that an hour needs no more memory than a minute.
+
 Shapes: N samples, T frames, W words.
 """
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol, TypeVar
 
 import numpy as np
 import torch
@@ -22,10 +24,13 @@ from omniges.features.text import TextEncoder, load_text_encoder
 from omniges.features.wavlm import chunks_of, wavlm_frames
 from omniges.features.wavlm_encoder import WavlmEncoder, load_wavlm
 from omniges.sampling.speech import Speech
+from omniges.spool import Spool, let_go
 from omniges.timing import SAMPLE_RATE, frames_in
 from omniges.types import Word
 
+T = TypeVar("T")
 SHORTEST_S = 0.2
+_BLOCK_S = 20.0
 _QUIET_DB = -40.0  # below the loudest tenth of a second: no speech there, for words without times
 
 
@@ -73,7 +78,14 @@ class Ear:
         self.wavlm: WavlmEncoder = load_wavlm(folder, layer=wavlm.layer, compute=wavlm.compute, device=device)
         self._text: TextEncoder | None = None
 
-    def hear(self, wave: NDArray[np.float32], words: Sequence[Word], name: str, speaker: int) -> Speech:
+    def hear(
+        self,
+        wave: NDArray[np.float32],
+        words: Sequence[Word],
+        name: str,
+        speaker: int,
+        track: "Track | None" = None,
+    ) -> Speech:
         """Features of one recording.
 
         Args:
@@ -81,6 +93,7 @@ class Ear:
             words: with their times; none is fine.
             name: of the recording, for messages and for its randomness.
             speaker: row of the model's speaker table, or -1.
+            track: shows how far it is.
         """
         n_frames = frames_in(len(wave) / SAMPLE_RATE, self.fps)
         if len(wave) < SHORTEST_S * SAMPLE_RATE or n_frames == 0:
@@ -88,7 +101,10 @@ class Ear:
                 f"{name}: lasts {len(wave) / SAMPLE_RATE:.3f} s, wanted {SHORTEST_S} s at least. "
                 "Give a longer recording."
             )
-        wavlm = self._wavlm_frames(wave)[:n_frames]
+        blocks = blocks_of(wave)
+        if track is not None:
+            blocks = track(blocks, "hearing", -(-len(wave) // round(_BLOCK_S * SAMPLE_RATE)))
+        wavlm = self._wavlm_frames(blocks)[:n_frames]
         mfcc = self._mfcc_frames(wave, n_frames)
         if self._text is None and words:
             folder = settled_folder(self.encoders, "text")
@@ -99,25 +115,27 @@ class Ear:
         spans = torch.tensor([(word.start_s, word.end_s) for word in words], dtype=torch.float64)
         return Speech(
             clip=name,
-            wavlm=torch.from_numpy(wavlm.astype(self.settings.wavlm.dtype)),
-            mfcc=torch.from_numpy(mfcc.astype(self.settings.mfcc.dtype)),
+            wavlm=torch.from_numpy(wavlm),
+            mfcc=torch.from_numpy(mfcc),
             text=torch.from_numpy(text.astype(self.settings.text.dtype)),
             text_span_s=spans.reshape(-1, 2),
             speaker=speaker,
         )
 
-    def _wavlm_frames(self, wave: NDArray[np.float32]) -> NDArray[np.float32]:
+    def _wavlm_frames(self, blocks: Iterable[NDArray[np.float32]]) -> NDArray[Any]:
         settings = self.settings.wavlm
-        chunks = chunks_of([wave], settings.chunk_s, settings.overlap_s)
-        blocks = wavlm_frames(chunks, self.wavlm, batch=settings.batch, fps=self.fps)
-        return np.concatenate(list(blocks))
+        chunks = chunks_of(blocks, settings.chunk_s, settings.overlap_s)
+        frames = wavlm_frames(chunks, self.wavlm, batch=settings.batch, fps=self.fps)
+        return Spool.of(frames, settings.dtype)
 
-    def _mfcc_frames(self, wave: NDArray[np.float32], n_frames: int) -> NDArray[np.float32]:
+    def _mfcc_frames(self, wave: NDArray[np.float32], n_frames: int) -> NDArray[Any]:
         settings = self.settings.mfcc
         n_fft, hop = round(settings.window_s * SAMPLE_RATE), round(settings.hop_s * SAMPLE_RATE)
-        mel = log_mel_blocks([wave], sample_rate=SAMPLE_RATE, n_fft=n_fft, hop=hop, n_mels=settings.n_mels)
+        mel = log_mel_blocks(
+            blocks_of(wave), sample_rate=SAMPLE_RATE, n_fft=n_fft, hop=hop, n_mels=settings.n_mels
+        )
         with MelSpool(mel) as spool:
-            blocks = mfcc_frames(
+            frames = mfcc_frames(
                 spool,
                 n_frames,
                 n_mfcc=settings.n_mfcc,
@@ -125,7 +143,21 @@ class Ear:
                 hop_s=hop / SAMPLE_RATE,
                 fps=self.fps,
             )
-            return np.concatenate(list(blocks))
+            return Spool.of(frames, settings.dtype)
+
+
+class Track(Protocol):
+    """Passes items on and shows how many of `total` went by; see `omniges.log.progress`."""
+
+    def __call__(self, items: Iterable[T], description: str, total: int) -> Iterator[T]: ...
+
+
+def blocks_of(wave: NDArray[np.float32]) -> Iterator[NDArray[np.float32]]:
+    """A wave [N] in blocks of some seconds; pages of a spooled one are given back after use."""
+    size = round(_BLOCK_S * SAMPLE_RATE)
+    for start in range(0, len(wave), size):
+        yield np.asarray(wave[start : start + size])
+        let_go(wave)
 
 
 def words_of(transcript: Path, wave: NDArray[np.float32]) -> list[Word]:
@@ -158,7 +190,8 @@ def spread_words(words: Sequence[str], wave: NDArray[np.float32]) -> list[Word]:
     n_blocks = len(wave) // block
     if not words or n_blocks == 0:
         return []
-    power = np.square(wave[: n_blocks * block].reshape(n_blocks, block), dtype=np.float64).mean(1)
+    whole = (part[: len(part) // block * block].reshape(-1, block) for part in blocks_of(wave))
+    power = np.concatenate([np.square(rows, dtype=np.float64).mean(1) for rows in whole])
     loud = power > power.max() * 10 ** (_QUIET_DB / 10)
     if not loud.any():
         return []

@@ -11,14 +11,13 @@ import torch
 from numpy.typing import NDArray
 
 from omniges.api.hearing import SHORTEST_S, Ear
+from omniges.api.walk import Walk
 from omniges.audio.spectrum import TOP_DB, log_mel_blocks
 from omniges.errors import DataError
 from omniges.features.mfcc import MelSpool, mfcc_blocks
 from omniges.features.resample import rows_at
-from omniges.motion.features import features_from_gesture, features_to_motion
-from omniges.motion.layout import TRANS_SLICE
 from omniges.sampling.speech import Speech
-from omniges.sampling.streaming import GestureBlock, GestureStream
+from omniges.sampling.streaming import GestureStream
 from omniges.timing import SAMPLE_RATE, frame_to_sample, frames_in
 from omniges.types import Motion
 
@@ -128,8 +127,7 @@ class MotionStream:
     def __init__(self, stream: GestureStream, ear: LiveEar, chunks: Iterable[NDArray[np.float32]]) -> None:
         self.stream, self.ear, self.chunks = stream, ear, chunks
         self.fps = ear.ear.fps
-        self._origin = np.zeros(2)  # x and z, metres, of the next block's first frame but for its own step
-        self._moved = False
+        self._walk = Walk(self.fps)
 
     @property
     def delay_s(self) -> float:
@@ -164,15 +162,4 @@ class MotionStream:
         block = self.stream.advance(self.ear.window(start, stop, until=until), n_frames)
         if len(block.gesture):
             heard_s = self.ear.samples / SAMPLE_RATE
-            yield MotionBlock(start_frame=block.start_frame, motion=self._motion(block), heard_s=heard_s)
-
-    def _motion(self, block: GestureBlock) -> Motion:
-        """SMPL-X motion that walks on from where the last block ended."""
-        side = block.side.numpy()
-        values = features_from_gesture(block.gesture.numpy(), side)
-        origin = self._origin
-        if self._moved:
-            origin = origin + values[0, TRANS_SLICE][[0, 2]].astype(np.float64)
-        motion = features_to_motion(values, side, origin, self.fps)
-        self._origin, self._moved = motion.trans[-1, [0, 2]], True
-        return motion
+            yield MotionBlock(start_frame=block.start_frame, motion=self._walk.motion(block), heard_s=heard_s)

@@ -1,15 +1,18 @@
 """One generated take, and its files."""
 
-from dataclasses import dataclass, field
+from collections.abc import Sequence
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from omniges.api.hearing import blocks_of
 from omniges.data.beat2 import write_motion
 from omniges.errors import DataError
 from omniges.files import atomic_path, write_json
+from omniges.motion.cleanup import clean
 from omniges.rendering.blendshapes import ArkitMatrix, write_arkit_json
 from omniges.rendering.bvh import write_bvh
 from omniges.rendering.glb import write_glb
@@ -30,6 +33,15 @@ class Take:
     words: tuple[Word, ...]
     seed: int
     notes: dict[str, Any] = field(default_factory=dict)
+
+    def cleaned(self, steps: Sequence[str]) -> "Take":
+        """The take after clean-up: some of "drift", "limits", "feet"; see docs/generate.md.
+
+        Raises:
+            DataError: an unknown step.
+        """
+        motion, report = clean(self.motion, steps)
+        return replace(self, motion=motion, notes={**self.notes, "clean": report})
 
     def save(
         self,
@@ -82,5 +94,7 @@ def write_sound(path: Path, wave: NDArray[np.float32]) -> None:
     """16 kHz mono PCM16, clipped to -1..1."""
     import soundfile
 
-    with atomic_path(path) as temporary:
-        soundfile.write(temporary, np.clip(wave, -1, 1), SAMPLE_RATE, subtype="PCM_16", format="WAV")
+    form = {"samplerate": SAMPLE_RATE, "channels": 1, "subtype": "PCM_16", "format": "WAV"}
+    with atomic_path(path) as temporary, soundfile.SoundFile(temporary, "w", **form) as sound:
+        for block in blocks_of(wave):
+            sound.write(np.clip(block, -1, 1))

@@ -23,7 +23,7 @@ def generate(
         typer.Option(help="A folder such as models/demo, or runs:/ID/model; else the newest in models/."),
     ] = None,
     transcript: Annotated[
-        Path | None, typer.Option(help="A .TextGrid or a text file; for a folder: the folder of .TextGrids.")
+        Path | None, typer.Option(help="A .TextGrid or a text file; for a folder: the folder of such files.")
     ] = None,
     speaker: Annotated[int | None, typer.Option(help="Move in this speaker's manner.")] = None,
     seed: Annotated[int, typer.Option(help="The first take's seed.")] = 0,
@@ -35,6 +35,9 @@ def generate(
     audio_guidance: Annotated[float | None, typer.Option(min=0, help="1 is none.")] = None,
     text_guidance: Annotated[float | None, typer.Option(min=0, help="1 is none.")] = None,
     temperature: Annotated[float | None, typer.Option(min=0)] = None,
+    clean: Annotated[
+        str, typer.Option(help="Clean-up after the model: some of drift,limits,feet; none by default.")
+    ] = "",
     height: Annotated[int, typer.Option(help="Pixels of the video.")] = 480,
     blendshape_matrix: Annotated[
         Path | None, typer.Option(help="ARKit to FLAME, 51 x 103 (.npy), for json.")
@@ -49,7 +52,6 @@ def generate(
     live = audio == PIPE
     recordings = [] if live else _recordings(audio)
     from omniges.api import FORMATS, Omniges
-    from omniges.log import progress
 
     kinds = tuple(kind.strip() for kind in formats.split(",") if kind.strip())
     if not kinds or set(kinds) - set(FORMATS):
@@ -61,34 +63,39 @@ def generate(
         "text_guidance": text_guidance,
         "temperature": temperature,
     }
+    steps_of_cleaning = tuple(step.strip() for step in clean.split(",") if step.strip())
     if live:
         if transcript is not None or variants > 1:
             raise DataError(
                 "generate -: a pipe gives one take, without a transcript. Leave those options out."
             )
         take = take_of_pipe(omniges, sys.stdin.buffer, raw_hz, speaker=speaker, seed=seed, **options)
+        take = take.cleaned(steps_of_cleaning)
         take.save(out / take.name, kinds, height=height, blendshape_matrix=blendshape_matrix)
         log.info(
             "%s: %d frames; look: omniges view %s", out / take.name, take.motion.n_frames, out / take.name
         )
         return
     failed = []
-    jobs = [(path, seed + take) for path in recordings for take in range(variants)]
-    for path, number in progress(jobs, "generate"):
+    for number, path in enumerate(recordings, start=1):
         try:
             words = _transcript(transcript, path, audio.is_dir())
-            take = omniges.generate(path, transcript=words, speaker=speaker, seed=number, **options)
-            take.save(out / path.stem, kinds, height=height, blendshape_matrix=blendshape_matrix)
+            heard = omniges.hear(path, transcript=words, speaker=speaker, show=True)
+            for take_seed in range(seed, seed + variants):
+                take = omniges.generate(heard, seed=take_seed, clean=steps_of_cleaning, show=True, **options)
+                files = take.save(out / path.stem, kinds, height=height, blendshape_matrix=blendshape_matrix)
+                log.info("%d of %d: %s", number, len(recordings), ", ".join(map(str, files)))
         except OmnigesError as error:
             if len(recordings) == 1:
                 raise
             log.error("%s", error)
             failed.append(path.name)
-    log.info(
-        "%s: %d recording(s), %d take(s) each; look: omniges view %s", out, len(recordings), variants, out
-    )
+    done = len(recordings) - len(failed)
+    if done:
+        look = out / recordings[0].stem if len(recordings) == 1 else out / "NAME"
+        log.info("%s: %d recording(s), %d take(s) each; look: omniges view %s", out, done, variants, look)
     if failed:
-        raise DataError(f"{len(failed)} of {len(jobs)} takes failed: {', '.join(sorted(set(failed)))}.")
+        raise DataError(f"{len(failed)} of {len(recordings)} recordings failed: {', '.join(failed)}.")
 
 
 def _recordings(audio: Path) -> list[Path]:
@@ -111,5 +118,10 @@ def _recordings(audio: Path) -> list[Path]:
 def _transcript(transcript: Path | None, audio: Path, batch: bool) -> Path | None:
     if transcript is None or not batch:
         return transcript
-    beside = transcript / f"{audio.stem}.TextGrid"
-    return beside if beside.is_file() else None
+    if not transcript.is_dir():
+        raise DataError(f"{transcript}: with a folder of recordings, --transcript is a folder too.")
+    for suffix in (".TextGrid", ".txt"):
+        if (transcript / f"{audio.stem}{suffix}").is_file():
+            return transcript / f"{audio.stem}{suffix}"
+    log.warning("%s: no %s.TextGrid or .txt there, so it is heard without words.", transcript, audio.stem)
+    return None

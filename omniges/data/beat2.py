@@ -69,10 +69,10 @@ def write_motion(path: Path, motion: Motion) -> None:
         )
     n_frames = motion.n_frames
     arrays = {
-        "betas": motion.betas.astype(np.float32),
-        "poses": motion.poses.reshape(n_frames, 3 * N_JOINTS).astype(np.float32),
-        "expressions": motion.expressions.astype(np.float64),
-        "trans": motion.trans.astype(np.float64),
+        "betas": motion.betas.astype(np.float32, copy=False),
+        "poses": motion.poses.reshape(n_frames, 3 * N_JOINTS).astype(np.float32, copy=False),
+        "expressions": motion.expressions.astype(np.float64, copy=False),
+        "trans": motion.trans.astype(np.float64, copy=False),
         "model": np.array(_BODY_MODEL),
         "gender": np.array("neutral"),
         "mocap_frame_rate": np.array(int(motion.fps), np.int32),

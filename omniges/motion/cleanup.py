@@ -66,14 +66,23 @@ def clean(motion: Motion, steps: Sequence[str]) -> tuple[Motion, dict[str, Any]]
     Raises:
         DataError: an unknown step.
     """
-    unknown = sorted(set(steps) - set(STEPS))
-    if unknown:
-        raise DataError(f"clean: got {', '.join(unknown)}; wanted some of {', '.join(STEPS)}.")
+    check_steps(steps)
     report = {}
     for name, step in STEPS.items():
         if name in steps and motion.n_frames:
             motion, report[name] = step(motion)
     return motion, report
+
+
+def check_steps(steps: Sequence[str]) -> None:
+    """Refuse what `clean` doesn't know.
+
+    Raises:
+        DataError: an unknown step.
+    """
+    unknown = sorted(set(steps) - set(STEPS))
+    if unknown:
+        raise DataError(f"clean: got {', '.join(unknown)}; wanted some of {', '.join(STEPS)}.")
 
 
 def bound_drift(motion: Motion) -> tuple[Motion, dict[str, Any]]:

@@ -62,7 +62,7 @@ def lock_feet(motion: Motion) -> tuple[Motion, dict[str, Any]]:
         if moved.any():
             part = _frames(leg, moved)
             angles = reach_for(part, part.ankle + shift[moved], turn[moved] @ part.turns[:, 2])
-            poses[np.ix_(np.flatnonzero(moved), leg.joints[:3])] = angles
+            poses[np.flatnonzero(moved)[:, None], list(leg.joints[:3])] = angles
             farthest = max(farthest, float(np.linalg.norm(shift, axis=1).max()))
     report = {
         "resting": {side: sum(s.stop - s.start for s in stands[side]) / motion.n_frames for side in SIDES},

@@ -38,6 +38,18 @@ class Speech:
     def n_frames(self) -> int:
         return len(self.wavlm)
 
+    def part(self, start: int, stop: int, *, fps: float) -> "Speech":
+        """Frames `start` to `stop`, and the words that overlap them, whose times count from there."""
+        text, spans = _words(self, start / fps, min(stop, self.n_frames) / fps)
+        return Speech(
+            clip=self.clip,
+            wavlm=self.wavlm[start:stop],
+            mfcc=self.mfcc[start:stop],
+            text=text,
+            text_span_s=spans,
+            speaker=self.speaker,
+        )
+
 
 def window_of(speeches: Sequence[Speech], starts: Sequence[int], length: int, fps: float) -> Heard:
     """One window of several clips, padded where a clip ends.

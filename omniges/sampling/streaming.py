@@ -90,6 +90,10 @@ class GestureStream:
         stop = start + self._cover.window * FRAMES_PER_CODE
         return start, stop if n_frames is None else min(stop, n_frames)
 
+    def n_windows(self, n_frames: int) -> int:
+        """Windows that a whole speech takes."""
+        return len(self._cover.plan(-(-n_frames // FRAMES_PER_CODE)))
+
     def advance(self, speech: Speech, n_frames: int | None = None) -> GestureBlock:
         """Generate the wanted window.
 

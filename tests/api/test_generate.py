@@ -8,8 +8,8 @@ import soxr
 from typer.testing import CliRunner
 
 import omniges.api as omniges_api
-from omniges.api.generator import find_model
 from omniges.api.hearing import spread_words
+from omniges.api.models import find_model
 from omniges.config import load_params
 from omniges.data.beat2 import read_motion
 from omniges.errors import CheckpointError, DataError

@@ -1,0 +1,52 @@
+"""Where a trained model is: a folder, the newest one, or an artifact of an MLflow run."""
+
+from pathlib import Path
+from typing import Any
+
+from omniges import tracked
+from omniges.config import SamplingParams
+from omniges.errors import CheckpointError
+from omniges.files import read_json
+
+PIECES = ("a2g", "encoders", "tokenizers")
+
+
+def find_model(path: Path | str | None) -> Path:
+    """The folder that holds a model's three pieces.
+
+    Args:
+        path: that folder, its `a2g`, or a model in MLflow (runs:/ID/model); None takes the newest below
+            `models/`.
+
+    Raises:
+        CheckpointError: there is none, or a piece is missing.
+    """
+    if path is None:
+        return newest_model()
+    if tracked.is_model_uri(str(path)):
+        return tracked.fetch_model(str(path))
+    folder = Path(path)
+    folder = folder.parent if folder.name == "a2g" else folder
+    missing = [piece for piece in PIECES if not (folder / piece).is_dir()]
+    if missing:
+        raise CheckpointError(
+            f"{folder}: got no {', '.join(missing)}; wanted a folder with "
+            f"{', '.join(PIECES)}, such as models/demo."
+        )
+    return folder
+
+
+def newest_model() -> Path:
+    """The folder below `models/` whose model was trained last."""
+    found = sorted(Path("models").glob("*/a2g/model.safetensors"), key=lambda p: (p.stat().st_mtime, p))
+    if not found:
+        raise CheckpointError(
+            "models/: holds no trained model. Run `make demo` or `dvc repro`, or name a folder with --model."
+        )
+    return found[-1].parent.parent
+
+
+def default_sampling(provenance: dict[str, Any]) -> SamplingParams:
+    """The shipped options, with the window that the model was trained on."""
+    options = read_json(Path(__file__).with_name("sampling.json"))
+    return SamplingParams.model_validate({**options, "window_frames": provenance["train"]["window_frames"]})

@@ -1,0 +1,82 @@
+"""Recordings of any length: window by window gives the same motion as all at once, and nothing piles up."""
+
+import tracemalloc
+
+import numpy as np
+import pytest
+import soundfile as sf
+import torch
+
+from omniges.errors import DataError
+from omniges.features import mfcc
+from omniges.motion.features import features_from_gesture, features_to_motion
+from omniges.sampling.generate import generate_clips
+from omniges.spool import Spool, let_go
+from omniges.types import Word
+
+
+def test_motion_is_that_of_the_pipelines_generator(omniges, tone):
+    """Same bits for the features, so the same motion up to rounding, over several windows with words."""
+    wave = np.tile(tone, 4)  # 12 s, about nine windows
+    words = [Word(text=f"word{i}", start_s=0.7 * i, end_s=0.7 * i + 0.5) for i in range(16)]
+    take = omniges.generate(wave, transcript=words, seed=5, speaker=2)
+    speech = omniges.ear.hear(wave, words, "speech", 1)
+    made = generate_clips(omniges.model, omniges.tokenizer, [speech], 5, omniges.sampling)[0]
+    side = made.side.numpy()
+    want = features_to_motion(features_from_gesture(made.gesture.numpy(), side), side, np.zeros(2), 30.0)
+    np.testing.assert_allclose(take.motion.poses, want.poses, atol=2e-4)
+    np.testing.assert_allclose(take.motion.trans, want.trans, atol=1e-5)
+    np.testing.assert_allclose(take.motion.expressions, want.expressions, atol=1e-4)
+
+
+@pytest.mark.slow
+def test_memory_does_not_grow_with_the_recording(omniges, tone, tmp_path, monkeypatch):
+    """Python's and numpy's own allocations; the arrays themselves lie on disk."""
+    monkeypatch.setattr(mfcc, "_SPOOL_BYTES", 2**20)  # 32 MB are 10 minutes, longer than this test
+
+    def peak(repeats):
+        with sf.SoundFile(tmp_path / "long.wav", "w", 16_000, 1) as sound:
+            for _ in range(repeats):
+                sound.write(tone)
+        tracemalloc.start()
+        take = omniges.generate(tmp_path / "long.wav", steps=1)
+        found = tracemalloc.get_traced_memory()[1]
+        tracemalloc.stop()
+        assert take.motion.n_frames == 90 * repeats
+        return found
+
+    peak(10)  # first uses fill caches
+    # 75 s more are 5 MB of sound, 4 MB of features, 6 MB of latents and gesture and 3 MB of motion
+    assert peak(45) < peak(20) + 1e6
+
+
+def test_a_recording_that_was_heard_once_serves_many_takes(omniges, tone):
+    heard = omniges.hear(tone, speaker=1, name="voice")
+    one, other = omniges.generate(heard, seed=1), omniges.generate(heard, seed=2)
+    np.testing.assert_array_equal(
+        one.motion.poses, omniges.generate(tone, speaker=1, name="voice", seed=1).motion.poses
+    )
+    assert not np.array_equal(one.motion.poses, other.motion.poses)
+    assert (one.name, one.notes["speaker"]) == ("voice", 1)
+    with pytest.raises(DataError, match="was heard"):
+        omniges.generate(heard, speaker=2)
+
+
+def test_an_array_that_is_no_mono_wave_is_refused(omniges, tone):
+    with pytest.raises(DataError, match=r"shape \(2, 48000\)"):
+        omniges.generate(np.stack([tone, tone]))
+    with pytest.raises(DataError, match="finite"):
+        omniges.generate(np.where(np.arange(len(tone)) == 7, np.nan, tone))
+
+
+def test_a_spool_gives_back_what_went_in():
+    rng = np.random.default_rng(0)
+    blocks = [rng.normal(size=(n, 3)).astype(np.float32) for n in (1, 0, 70_000, 5)]
+    found = Spool.of(iter(blocks), np.float32)
+    np.testing.assert_array_equal(found, np.concatenate(blocks))
+    let_go(found, found[10:20], np.asarray(found).reshape(-1))
+    np.testing.assert_array_equal(found, np.concatenate(blocks))
+    found[:] = 0  # stays in memory
+    assert torch.from_numpy(found).sum() == 0
+    assert Spool.of(iter([blocks[1]]), np.float16).shape == (0, 3)
+    let_go(np.zeros(3))  # not from a spool: nothing happens
