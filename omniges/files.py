@@ -1,6 +1,7 @@
 """Writing so that no reader ever meets half a file, and hashing what was written."""
 
 import contextlib
+import glob
 import hashlib
 import json
 import os
@@ -49,6 +50,21 @@ def atomic_folder(path: Path) -> Iterator[Path]:
             os.replace(temporary, path)
     finally:
         shutil.rmtree(temporary, ignore_errors=True)
+
+
+def half_written(path: Path) -> list[Path]:
+    """What killed processes left of `atomic_path(path)` or `atomic_folder(path)`; of use only to somebody who
+    knows that nobody else is writing there.
+    """
+    return sorted(path.parent.glob(f".{glob.escape(path.stem)}.*"))
+
+
+def remove(path: Path) -> None:
+    """Delete a file, a link or a folder with all it holds; nothing there is fine."""
+    if path.is_dir() and not path.is_symlink():
+        shutil.rmtree(path)
+    else:
+        path.unlink(missing_ok=True)
 
 
 def write_json(path: Path, value: Any) -> None:

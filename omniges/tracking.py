@@ -18,7 +18,7 @@ from typing import Any
 
 from omniges.config import Params
 from omniges.files import read_json
-from omniges.workspace import Workspace
+from omniges.workspace import Workspace, lasting_checkout
 
 RUN_FILE = "run.json"
 """Name, in a checkpoint folder, of the JSON whose "run" is the id of the run that trained it."""
@@ -208,14 +208,13 @@ def main_checkout() -> Path:
     """The checkout that lasts: not a git worktree's folder, not one of DVC's temporary experiment
     workspaces.
     """
-    here = Path.cwd().resolve()
-    for folder in (here, *here.parents):
-        if folder.name == "exps" and folder.parent.name == "tmp" and folder.parent.parent.name == ".dvc":
-            return folder.parent.parent.parent
+    here = lasting_checkout()
+    if here != Path():
+        return here
     common = _git("rev-parse", "--path-format=absolute", "--git-common-dir")
     if common and Path(common).name == ".git":
         return Path(common).parent
-    return here
+    return Path.cwd().resolve()
 
 
 def _mlflow_run(experiment: str, name: str, tags: dict[str, str], resume_from: Path | None) -> Any:

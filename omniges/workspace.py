@@ -6,6 +6,17 @@ from pathlib import Path
 from omniges.config import Params
 
 
+def lasting_checkout() -> Path:
+    """The checkout that a temporary workspace of `dvc exp run --temp` or `--queue` belongs to; elsewhere the
+    current directory, as a relative path.
+    """
+    here = Path.cwd().resolve()
+    for folder in here.parents:
+        if folder.parts[-3:] == (".dvc", "tmp", "exps"):
+            return folder.parents[2]
+    return Path()
+
+
 @dataclass(frozen=True)
 class Workspace:
     """Folders of one corpus; two corpora live side by side because every path holds the corpus's name.
@@ -51,6 +62,13 @@ class Workspace:
     @property
     def generated(self) -> Path:  # one folder a variant, each with one BEAT2-format npz a clip
         return self.data / "generated"
+
+    @property
+    def unfinished(self) -> Path:
+        """One folder a unit, for the state of unfinished work. It lies beside the outputs, which are cleared
+        when a unit runs again; the runner drops it once the result is sealed, or another is wanted.
+        """
+        return self.models / "unfinished"
 
     @property
     def encoders(self) -> Path:  # wavlm/, text/: the tiny local networks

@@ -26,6 +26,7 @@ COMMANDS = {
     "status": "omniges.cli.status:status",
     "summary": "omniges.cli.summary:summary",
     "record": "omniges.cli.record:record",
+    "gc": "omniges.cli.gc:gc",
 }
 
 

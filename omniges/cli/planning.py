@@ -1,7 +1,5 @@
 """Joins the parameters, dvc.yaml and the corpus into a plan, for the Snakefile and the commands."""
 
-import fcntl
-import os
 import shutil
 import sys
 from collections.abc import Iterable
@@ -12,14 +10,15 @@ from omniges.config import Params, load_params
 from omniges.data.clips import planned
 from omniges.errors import DataError, PipelineError
 from omniges.pipeline.graph import Graph, read_graph
+from omniges.pipeline.locks import acquire, exclusive, holder
 from omniges.pipeline.plan import Plan
 from omniges.pipeline.progress import Progress
 from omniges.pipeline.status import expected_seconds
 from omniges.pipeline.units import Clip
-from omniges.workspace import Workspace
+from omniges.workspace import Workspace, lasting_checkout
 
 STATE = Path(".omniges")
-"""The pipeline's own records in a checkout: the store of results, digests, marks of running jobs."""
+"""The pipeline's own folder in a checkout: locks and marks of running jobs, and its records."""
 RAW_KINDS = ("npz", "expression", "wav", "textgrid", "sem")
 OPTIONAL_KINDS = ("expression", "sem")
 LOOKING = (
@@ -39,17 +38,23 @@ LOOKING = (
 """Options of Snakemake under which nothing may be brought back."""
 
 
+def records() -> Path:
+    """Folder of what outlives a run: the store of results, digests, and the list of what was computed. DVC's
+    temporary workspaces use those of the checkout that they belong to, so that work is shared.
+    """
+    return lasting_checkout() / STATE
+
+
 def load_graph(params: Params) -> Graph:
     return read_graph(Path("dvc.yaml"), params.model_dump())
 
 
-def make_plan(params: Params, *, forced: Iterable[str] = (), state: Path = STATE) -> Plan:
+def make_plan(params: Params, *, forced: Iterable[str] = ()) -> Plan:
     """Plan all units of the current directory's checkout.
 
     Args:
         params: the checked parameters.
         forced: stages that shall run although they are fresh.
-        state: see `STATE`.
     Raises:
         DataError: `corpus.make` is false and `data.root` is no BEAT2 tree.
     """
@@ -59,7 +64,8 @@ def make_plan(params: Params, *, forced: Iterable[str] = (), state: Path = STATE
         params.model_dump(),
         clips,
         root=Path(),
-        state=state,
+        state=records(),
+        unfinished=Workspace.of(params).unfinished,
         raw_fault=fault,
         makes_raw=params.corpus.make,
         forced=frozenset(forced),
@@ -127,7 +133,7 @@ class SnakemakePlan:
                     plan.restore(unit)
                     restored = True
             plan.hashes.merge()
-            Progress(STATE).start(expected_seconds(plan, STATE / "ran.jsonl"))
+            Progress(STATE).start(expected_seconds(plan, records() / "ran.jsonl"))
         return cls(plan, params, forced=wanted, restored=restored)
 
     @classmethod
@@ -197,20 +203,16 @@ _lock: list[IO[str]] = []  # open as long as the process lives
 
 
 def _take_lock() -> None:
-    STATE.mkdir(exist_ok=True)
-    stream = (STATE / "lock").open("a+", encoding="utf-8")
-    try:
-        fcntl.flock(stream, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except OSError as error:
-        stream.seek(0)
+    stream = acquire(STATE / "lock")
+    if stream is None:
         raise PipelineError(
-            f"another run (process {stream.read().strip()}) is at work here. "
+            f"another run (process {holder(STATE / 'lock')}) is at work here. "
             "Wait for it, or end it, then start again."
-        ) from error
-    stream.truncate(0)
-    stream.write(str(os.getpid()))
-    stream.flush()
+        )
     _lock.append(stream)
     # Whoever held Snakemake's own locks is gone, or the lock above would not be ours.
     for leftover in ("locks", "incomplete"):
         shutil.rmtree(Path(".snakemake") / leftover, ignore_errors=True)
+    for unit in sorted((STATE / "units").glob("*")):  # jobs outlive a Snakemake that was killed
+        with exclusive(unit):
+            pass

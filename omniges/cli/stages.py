@@ -1,14 +1,16 @@
 """`omniges stage`: what every Snakemake job calls, and how to run one of them alone."""
 
+import errno
 import importlib
 import logging
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from typing import Annotated, Any
 
 import typer
 
-from omniges.config import load_params
+from omniges.config import Params, load_params
 from omniges.errors import PipelineError
 from omniges.pipeline.graph import Stage
 from omniges.workspace import Workspace
@@ -23,16 +25,49 @@ def stage(
     force: Annotated[bool, typer.Option("--force", help="Compute even what is known.")] = False,
 ) -> None:
     """Run one unit of the pipeline; restores what earlier runs have done already."""
-    from omniges.cli.planning import STATE, make_plan
+    from omniges.cli.planning import load_graph
+
+    params = load_params()
+    declared = load_graph(params)[name]
+    unit_name = _unit_name(declared, shard, part)
+    with _alone(unit_name), _disk_faults(unit_name):
+        _run(params, declared, unit_name, part, force=force)
+
+
+def _alone(unit: str) -> AbstractContextManager[None]:
+    """No two processes make one unit: a job whose Snakemake was killed may still be at work on it."""
+    from omniges.cli.planning import STATE
+    from omniges.pipeline.locks import exclusive
+
+    if os.environ.get("RANK", "0") != "0":  # under torchrun, the first process keeps the books
+        return nullcontext()
+    return exclusive(STATE / "units" / unit)
+
+
+@contextmanager
+def _disk_faults(unit: str) -> Iterator[None]:
+    """Say what to do where a disk is full or can't be written."""
+    try:
+        yield
+    except OSError as error:
+        if error.errno not in (errno.ENOSPC, errno.EDQUOT, errno.EROFS):
+            raise
+        remedy = "make it writable" if error.errno == errno.EROFS else "make room (`omniges gc`, `dvc gc`)"
+        raise PipelineError(
+            f"{unit}: {error.filename or 'writing'}: {error.strerror}. Finished work is kept: {remedy}, "
+            "then run again."
+        ) from error
+
+
+def _run(params: Params, declared: Stage, unit_name: str, part: str | None, *, force: bool) -> None:
+    from omniges.cli.planning import STATE, make_plan, records
     from omniges.pipeline.progress import Progress
     from omniges.pipeline.runner import Runner
 
-    params = load_params()
     plan = make_plan(params)
-    declared = plan.graph[name]
-    unit = plan.units[_unit_name(declared, shard, part)]
-    runner = Runner(plan, STATE, stop_on_fault=params.data.on_bad_clip == "stop")
-    W = Workspace.of(params)
+    unit, W = plan.units[unit_name], Workspace.of(params)
+    stop = params.data.on_bad_clip == "stop"
+    runner = Runner(plan, records(), stop_on_fault=stop)
     if declared.unit == "clip":
         runner.run_clips(unit, lambda clips: _load(declared)(params, W, clips), force=force)
     elif declared.unit == "part":

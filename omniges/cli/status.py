@@ -13,11 +13,11 @@ def status(
     stage: Annotated[str | None, typer.Argument(help="Only this stage, job by job.")] = None,
 ) -> None:
     """Show each stage's state, why it is so, what a run would compute, and about how long that takes."""
-    from omniges.cli.planning import STATE, make_plan
+    from omniges.cli.planning import make_plan, records
     from omniges.pipeline.status import Durations, duration, row_of, summarise, total
 
     plan = make_plan(load_params())
-    ran = STATE / "ran.jsonl"
+    ran = records() / "ran.jsonl"
     rows = summarise(plan, ran)
     shown = rows
     if stage is not None:

@@ -10,7 +10,7 @@ from omniges.config import CorpusParams, Params
 from omniges.corpus.files import SPLIT_FILE, clip_files
 from omniges.corpus.speakers import planned_clips
 from omniges.errors import ConfigError, DataError
-from omniges.files import atomic_folder, read_json, sha256_file, write_json
+from omniges.files import atomic_folder, half_written, read_json, remove, sha256_file, write_json
 from omniges.log import progress
 from omniges.workspace import Workspace
 
@@ -43,6 +43,8 @@ def run(params: Params, W: Workspace) -> None:
         _write(params.corpus, W, missing)
         return
     _refuse_foreign(root, state)
+    for path in half_written(root):  # whole trees that killed runs were about to put here
+        remove(path)
     with atomic_folder(root) as temporary:
         hashes = _fill(temporary, params.corpus, None, card_at=W.corpus_card)
         write_json(temporary / MANIFEST, {"identity": wanted, "files": hashes})
@@ -57,6 +59,8 @@ def _write(params: CorpusParams, W: Workspace, missing: set[str]) -> None:
     """Bring back missing files, and the card."""
     for name in sorted(missing):
         logger.warning("corpus: %s was missing and is made again", W.raw / name)
+        for path in half_written(W.raw / name):
+            remove(path)
     _fill(W.raw, params, missing, card_at=W.corpus_card)
 
 

@@ -3,6 +3,7 @@
 MD5 because DVC names its cache by it: whatever DVC has pulled can then be found by the same name.
 """
 
+import contextlib
 import hashlib
 import os
 import time
@@ -22,7 +23,8 @@ class Hashes:
         self._known: dict[str, str] = {}
         self._new: dict[str, str] = {}
         for path in sorted(folder.glob("[!.]*.json")):
-            self._known.update(read_json(path))
+            with contextlib.suppress(OSError, ValueError):  # merged away meanwhile, or damaged: only a cache
+                self._known.update(read_json(path))
 
     def md5(self, path: Path) -> str:
         """Digest of a file's bytes."""

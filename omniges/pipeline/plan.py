@@ -11,7 +11,8 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any, Literal
 
-from omniges.pipeline.graph import Graph, Stage
+from omniges.files import half_written, remove
+from omniges.pipeline.graph import Graph
 from omniges.pipeline.hashes import Hashes, digest
 from omniges.pipeline.keys import canonical
 from omniges.pipeline.manifest import Entry, Manifest, damage, read_manifest, write_manifest
@@ -31,6 +32,8 @@ class Plan:
         clips: the corpus's clips, or None while it has yet to be made.
         root: the repository's root; all paths are relative to it, and so is the working directory.
         state: folder of the pipeline's own records (store, hashes).
+        unfinished: where stages keep the state of unfinished work, in a folder named like the unit. It stays
+            as long as the unit is wanted with the same content, and is removed when the result is sealed.
         raw_fault: what the raw tree lacks, if the pipeline makes that tree itself; None where it is whole.
         makes_raw: whether the pipeline makes the raw tree.
         forced: stages that shall run although they are fresh.
@@ -44,11 +47,13 @@ class Plan:
         *,
         root: Path,
         state: Path,
+        unfinished: Path,
         raw_fault: str | None = None,
         makes_raw: bool = False,
         forced: frozenset[str] = frozenset(),
     ) -> None:
         self.graph = graph
+        self.unfinished = unfinished
         self._raw_fault = raw_fault
         self._forced = forced
         self.hashes = Hashes(state / "hashes")
@@ -144,28 +149,33 @@ class Plan:
     def seal(self, unit: Unit, entries: dict[str, Entry]) -> None:
         """Drop what nothing asks for any more, then write the manifest as the last act."""
         kept = {name for entry in entries.values() for name in entry.files}
-        self._drop(unit.stage, read_manifest(unit.manifest), unit, kept)
+        (self._sweep_clips if unit.stage.unit == "clip" else _sweep_whole)(unit, kept)
         labels = {other.manifest for other in self.of_stage(unit.stage.name)}
         # `[!.]`: a name with a dot is a manifest that another shard's job is writing at this moment.
         for path in unit.manifest.parent.glob("[!.]*.json") if len(unit.stage.outs) == 1 else ():
             if path not in labels:  # of a shard that is no more
-                self._drop(unit.stage, read_manifest(path), unit, kept)
                 path.unlink(missing_ok=True)
+        for path in half_written(unit.manifest):
+            path.unlink(missing_ok=True)
         for out in unit.stage.outs:
             if not Path(out).suffix:  # DVC asks for the folder, even if there is nothing inside
                 Path(out).mkdir(parents=True, exist_ok=True)
+        remove(self.unfinished / unit.name)
         write_manifest(unit.manifest, Manifest(unit.name, unit.key, unit.code, unit.params, entries))
         self._states[unit.name] = ("fresh", "")
         self._entries.pop(unit.name, None)
         self._contents.forget(unit.stage.name)
 
-    def _drop(self, stage: Stage, sealed: Manifest | None, unit: Unit, kept: set[str]) -> None:
-        """Remove files of items that the stage has no more, and files that this unit's items have no more."""
-        elsewhere = set(self._builder.names(stage.name)) - set(unit.names or ())
-        for name, entry in sealed.items.items() if sealed else ():
-            if name not in elsewhere:  # a clip may only have moved to another shard
-                for file in entry.files.keys() - kept:
-                    (stage.folder / file).unlink(missing_ok=True)
+    def _sweep_clips(self, unit: Unit, kept: set[str]) -> None:
+        """Remove tables, whole or half-written, of this unit's clips that are not kept, and of clips that the
+        stage has no more. Other shards' jobs may be writing into the same folder at this moment.
+        """
+        elsewhere = set(self._builder.names(unit.stage.name)) - set(unit.names or ())
+        for path in unit.stage.folder.glob("*"):
+            clip = path.name.lstrip(".").partition(".")[0]
+            ours = path.suffix == ".parquet" or path.name.startswith(".")
+            if ours and path.name not in kept and clip not in elsewhere and not path.is_dir():
+                path.unlink(missing_ok=True)
 
     def _examine(self, unit: Unit) -> tuple[State, str]:
         if unit.names is None:
@@ -195,3 +205,17 @@ class Plan:
             if self.content_key(unit, item) not in (None, entry.content):
                 return f"{item.name}: its inputs were made anew, with other bytes"
         return None
+
+
+def _sweep_whole(unit: Unit, kept: set[str]) -> None:
+    """Remove what lies in the unit's outputs without being part of them: a killed run's, or older code's."""
+    sealed = read_manifest(unit.manifest)
+    for name in {name for entry in (sealed.items.values() if sealed else ()) for name in entry.files} - kept:
+        (unit.stage.folder / name).unlink(missing_ok=True)
+    for out in unit.outs:
+        for path in half_written(out):
+            remove(path)
+        for path in list(out.rglob("*")) if out.is_dir() else ():
+            inside = path.relative_to(unit.stage.folder)
+            if inside.as_posix() not in kept and ".manifest" not in inside.parts and not path.is_dir():
+                path.unlink(missing_ok=True)

@@ -5,13 +5,13 @@ last.
 import json
 import logging
 import os
-import shutil
 import time
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import asdict
 from pathlib import Path
 
 from omniges.errors import PipelineError
+from omniges.files import atomic_path, half_written, remove
 from omniges.pipeline.manifest import Entry
 from omniges.pipeline.plan import Plan
 from omniges.pipeline.units import Item, Unit
@@ -72,6 +72,7 @@ class Runner:
             return
         if entry is None:
             self._clear(unit)
+            self._ready_unfinished(unit, item)
             with self._timed(unit, [item.name]):
                 function()
             entry = self._entry(unit, item, _files_of(unit), None)
@@ -86,7 +87,7 @@ class Runner:
 
     def _compute_clips(self, unit: Unit, missing: list[Item], function: ClipFunction) -> dict[str, Entry]:
         for leftover in _leftovers(unit, {item.name for item in missing}):
-            leftover.unlink()
+            leftover.unlink(missing_ok=True)
         keeper = _Keeper(missing, lambda item: self._keep_if_there(unit, item))
         with self._timed(unit, [item.name for item in missing]):
             faults = {fault.clip: fault for fault in function(keeper)}
@@ -121,14 +122,21 @@ class Runner:
         listed = {path.relative_to(folder).as_posix(): self._plan.hashes.md5(path) for path in sorted(files)}
         return Entry(item.key, content, listed, item.inputs, asdict(fault) if fault else None)
 
+    def _ready_unfinished(self, unit: Unit, item: Item) -> None:
+        """Keep a killed run's state if it was on its way to this very result; drop any other."""
+        folder, content = self._plan.unfinished / unit.name, self._plan.content_key(unit, item)
+        mark = folder / "key"
+        if not (mark.is_file() and mark.read_text("utf-8") == content):
+            remove(folder)
+            with atomic_path(mark) as temporary:
+                temporary.write_text(content or "", "utf-8")
+
     def _clear(self, unit: Unit) -> None:
         """Unlink old outputs: they may be links into a cache, and a write through them would damage it."""
         unit.manifest.unlink(missing_ok=True)
-        for out in _outs_of(unit):
-            if out.is_dir() and not out.is_symlink():
-                shutil.rmtree(out)
-            else:
-                out.unlink(missing_ok=True)
+        for out in unit.outs:
+            for path in (out, *half_written(out)):
+                remove(path)
 
     def _timed(self, unit: Unit, names: list[str]) -> "_Timed":
         return _Timed(self._state / "ran.jsonl", unit, names)
@@ -204,16 +212,10 @@ def _leftovers(unit: Unit, clips: set[str]) -> list[Path]:
     return found
 
 
-def _outs_of(unit: Unit) -> list[Path]:
-    if unit.stage.unit == "part":
-        return [unit.stage.folder / unit.label]
-    return [Path(out) for out in unit.stage.outs]
-
-
 def _files_of(unit: Unit) -> list[Path]:
     """All files below the unit's outputs, its manifest apart."""
     found: list[Path] = []
-    for out in _outs_of(unit):
+    for out in unit.outs:
         if out.is_dir():
             found += [Path(root, name) for root, _, names in os.walk(out) for name in names]
         elif out.is_file():

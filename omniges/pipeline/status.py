@@ -1,5 +1,6 @@
 """The plan in a few lines: a row a stage, with what a run would compute and about how long that takes."""
 
+import contextlib
 import json
 from collections import Counter
 from collections.abc import Iterable, Sequence
@@ -34,10 +35,11 @@ class Durations:
 
     def __init__(self, ran: Path) -> None:
         self._each: dict[str, float] = {}  # seconds of one result, by unit and by stage; the last run counts
-        for line in ran.read_text("utf-8").splitlines() if ran.is_file() else ():
-            row = json.loads(line)
-            if not row["failed"] and row["items"]:
-                self._each[row["unit"]] = self._each[row["stage"]] = row["seconds"] / len(row["items"])
+        for line in ran.read_text("utf-8", errors="replace").splitlines() if ran.is_file() else ():
+            with contextlib.suppress(ValueError, KeyError, TypeError):  # a full disk cuts lines short
+                row = json.loads(line)
+                if not row["failed"] and row["items"]:
+                    self._each[row["unit"]] = self._each[row["stage"]] = row["seconds"] / len(row["items"])
 
     def of(self, unit: Unit, results: int) -> float | None:
         """Seconds for so many of a unit's results; a unit that never ran is like others of its stage."""

@@ -8,6 +8,7 @@ import configparser
 import contextlib
 import os
 import shutil
+import uuid
 from collections.abc import Iterator
 from dataclasses import asdict
 from functools import cached_property
@@ -64,6 +65,9 @@ class Store:
             if source is None:
                 raise PipelineError(f"{target}: object {md5} has vanished from {self._folder}. Run again.")
             _link(source, target)
+        for key in (entry.key, entry.content):  # used just now: `omniges gc` goes by that
+            with contextlib.suppress(OSError):
+                os.utime(self._key_path(key))
 
     def object(self, md5: str) -> Path | None:
         """A file with this content, or None; damaged objects are dropped."""
@@ -75,7 +79,8 @@ class Store:
             return False
         if self._hashes.md5(path) == md5:
             return True
-        path.unlink()  # its name promises another content: whoever made it, it can only do harm
+        with contextlib.suppress(OSError):  # a cache that is read-only keeps it; nobody uses it
+            path.unlink()  # its name promises another content: whoever made it, it can only do harm
         return False
 
     def _own_entry(self, key: str) -> Entry | None:
@@ -134,8 +139,7 @@ class Store:
 def _link(source: Path, target: Path) -> None:
     """Hard link, or copy where the file system has none, atomically; never through a symbolic link."""
     target.parent.mkdir(parents=True, exist_ok=True)
-    temporary = target.with_name(f".{target.name}.{os.getpid()}")
-    temporary.unlink(missing_ok=True)
+    temporary = target.with_name(f".{target.stem}.{uuid.uuid4().hex}")  # jobs on several machines may meet
     try:
         os.link(source.resolve(), temporary)
     except OSError:

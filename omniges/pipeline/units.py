@@ -84,6 +84,13 @@ class Unit:
     def manifest(self) -> Path:
         return self.stage.manifest(self.label)
 
+    @property
+    def outs(self) -> list[Path]:
+        """The files and folders that this unit fills: of a stage in parts, its own folder alone."""
+        if self.stage.unit == "part":
+            return [self.stage.folder / self.label]
+        return [Path(out) for out in self.stage.outs]
+
     @cached_property
     def items(self) -> tuple[Item, ...] | None:
         return None if self.names is None else tuple(self.make(self, name) for name in self.names)

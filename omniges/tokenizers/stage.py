@@ -142,9 +142,7 @@ def _trained(
         "train_frames": len(data.frames),
         "torch": torch.__version__,
     }
-    state = W.models / "unfinished" / f"tokenizer-{part}.pt"
-    trainer.run(state)
-    state.unlink(missing_ok=True)
+    trainer.run(W.unfinished / f"tokenizers-{part}" / "state.pt")
     _refuse_collapse(part, trainer, data)
     return trainer.model, statistics, provenance, [asdict(point) for point in trainer.history]
 

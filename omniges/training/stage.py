@@ -20,7 +20,6 @@ from omniges.errors import ConfigError
 from omniges.files import sha256_file, write_json
 from omniges.model.a2g import A2G
 from omniges.motion.layout import PART_NAMES
-from omniges.training import state
 from omniges.training.inputs import Inputs, load_inputs
 from omniges.training.loop import Trainer
 from omniges.training.state import Progress
@@ -65,8 +64,6 @@ def run(params: Params, workspace: Workspace, *, dry_run: bool = False) -> None:
             if params.tracking.log_model:
                 run.log_model(pieces_of(workspace))
             run.set_tags({"checkpoint": checkpoint.digest(workspace.a2g), "data": provenance["pack"]})
-        state.remove(trainer.folder)
-        run_record(workspace).unlink(missing_ok=True)
     accelerator.wait_for_everyone()
     accelerator.end_training()
 
@@ -85,13 +82,13 @@ def make_accelerator(params: Params) -> Accelerator:
 
 
 def state_folder(workspace: Workspace) -> Path:
-    """Where a run under way keeps its state: beside the checkpoint, whose folder the pipeline clears."""
-    return workspace.a2g.with_name(f".{workspace.a2g.name}-training")
+    """Where a run under way keeps its state."""
+    return workspace.unfinished / "train" / "state"
 
 
 def run_record(workspace: Workspace) -> Path:
     """Where a run under way keeps its tracker's id."""
-    return workspace.a2g.with_name(f".{workspace.a2g.name}-run.json")
+    return workspace.unfinished / "train" / "run.json"
 
 
 def provenance_of(params: Params, workspace: Workspace) -> dict[str, Any]:

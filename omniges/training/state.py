@@ -88,12 +88,6 @@ def load(folder: Path, accelerator: Accelerator, ema: EMA) -> dict[str, torch.Te
     return load_file(best) if best.is_file() else {}
 
 
-def remove(folder: Path) -> None:
-    """Forget a finished run's state."""
-    for path in (folder, folder.with_name(folder.name + ".new"), folder.with_name(folder.name + ".old")):
-        _remove(path)
-
-
 def _repair(folder: Path) -> None:
     # Killed between the two renames: the older state is whole, under its temporary name.
     old = folder.with_name(folder.name + ".old")

@@ -2,13 +2,17 @@
 
 import json
 import os
+import subprocess
+import sys
 from collections.abc import Sequence
 from pathlib import Path
 
 import pytest
 
 from omniges.errors import PipelineError
+from omniges.pipeline.collect import collect, in_use
 from omniges.pipeline.graph import Graph, read_graph
+from omniges.pipeline.locks import acquire, exclusive, holder
 from omniges.pipeline.plan import Plan
 from omniges.pipeline.progress import Left, Progress
 from omniges.pipeline.runner import Runner
@@ -56,7 +60,15 @@ class World:
 
     def plan(self, forced: frozenset[str] = frozenset()) -> Plan:
         clips = [Clip(id=clip, split="train", files={"wav": self.raw(clip)}) for clip in IDS]
-        return Plan(self.graph(), self.params, clips, root=Path(), state=Path("state"), forced=forced)
+        return Plan(
+            self.graph(),
+            self.params,
+            clips,
+            root=Path(),
+            state=Path("state"),
+            unfinished=Path("unfinished"),
+            forced=forced,
+        )
 
     def run(self, *, stop: bool = False, forced: frozenset[str] = frozenset()) -> list[str]:
         """Everything that needs a job; what was computed."""
@@ -223,18 +235,23 @@ def test_a_silently_missing_clip_is_an_error(world: World) -> None:
     plan = world.plan()
     unit = plan.of_stage("sound")[shard_of("b", 2)]
     with pytest.raises(PipelineError, match="neither written nor reported"):
-        Runner(plan, Path("state"), stop_on_fault=False).run_clips(unit, lambda clips: [], force=False)
+        runner = Runner(plan, Path("state"), stop_on_fault=False)
+        runner.run_clips(unit, lambda clips: [], force=False)
 
 
 def test_sealing_leaves_alone_what_another_shard_is_writing(world: World) -> None:
     world.run()
-    folder = world.plan().of_stage("sound")[0].manifest.parent
+    plan = world.plan()
+    first, second = plan.of_stage("sound")
+    folder = first.manifest.parent
     neighbour, orphan = folder / ".1.x1y2z3.json", folder / "7.json"
     neighbour.write_text("half a mani")
-    orphan.write_text((folder / "0.json").read_text())
-    world.params["sound"]["gain"] = 2
-    assert world.run() == EVERYTHING
+    table = folder.parent / f".{second.items[0].name}.x1y2z3.parquet"
+    table.write_text("half a table")
+    orphan.write_text(first.manifest.read_text())
+    plan.seal(first, plan.entries(first))
     assert neighbour.read_text() == "half a mani"
+    assert table.read_text() == "half a table"
     assert not orphan.exists()  # of a shard that is no more
 
 
@@ -280,3 +297,118 @@ def test_progress_adds_up_over_the_starts_of_one_run(tmp_path: Path) -> None:
     assert progress.finish("c") == Left(done=3, jobs=3, seconds=0.0, share=pytest.approx(1.0))
     progress.start({"c": None})  # that run is over: this is another
     assert progress.finish("c") == Left(done=1, jobs=1, seconds=None, share=None)
+
+
+def tree() -> dict[str, str]:
+    return {p.as_posix(): p.read_text() for p in Path("out").rglob("*") if p.is_file()}
+
+
+def test_what_a_kill_leaves_is_gone_after_the_next_run_even_if_that_only_restores(world: World) -> None:
+    world.run()
+    whole = tree()
+    for name in (".b.x1y2z3.parquet", ".b.77", "gone_clip.parquet", ".manifest/.0.q.json"):
+        (Path("out/sound") / name).write_text("half a ta")
+    for name in ("sum/half", "sum/.all.x1y2z3", ".sum.x1y2z3/all"):
+        path = Path("out") / name
+        path.parent.mkdir(exist_ok=True)
+        path.write_text("half a su")
+    Path("out/sound/.manifest/0.json").unlink()
+    Path("out/sound/.manifest/1.json").unlink()
+    Path("out/sum/.manifest/unit.json").unlink()
+    assert world.run() == []
+    assert tree() == whole
+
+
+def test_unfinished_state_serves_the_same_result_only(world: World) -> None:
+    state = Path("unfinished/sum/state")
+    seen: list[bool] = []
+
+    def dies() -> None:
+        seen.append(state.exists())
+        state.write_text("half way")
+        raise KeyboardInterrupt
+
+    finish, world.sum = world.sum, dies  # type: ignore[method-assign]
+    for _ in range(2):  # the second run goes on from the first one's state
+        with pytest.raises(KeyboardInterrupt):
+            world.run()
+    world.raw("a").write_text("A!")  # the same recipe for `sum`, other data: never to be gone on with
+    with pytest.raises(KeyboardInterrupt):
+        world.run()
+    assert seen == [False, True, False]
+    world.sum = finish  # type: ignore[method-assign]
+    assert world.run() == ["sum"]
+    assert not state.parent.exists()
+
+
+def test_damaged_records_cost_nothing_but_their_content(world: World) -> None:
+    world.run()
+    for path in Path("state/hashes").glob("*.json"):
+        path.write_text('{"half a ca')
+    with Path("state/ran.jsonl").open("a") as stream:
+        stream.write('{"unit": "su')
+    assert world.run() == []
+    assert all(row.state == "fresh" for row in summarise(world.plan(), Path("state/ran.jsonl")))
+
+
+def test_one_process_at_a_time_and_a_dead_one_holds_nothing(tmp_path: Path) -> None:
+    path = tmp_path / "locks" / "unit"
+    holding = (
+        "import sys, time; from pathlib import Path; from omniges.pipeline.locks import acquire\n"
+        f"held = acquire(Path({str(path)!r})); print('held', flush=True); time.sleep(60)"
+    )
+    process = subprocess.Popen([sys.executable, "-c", holding], stdout=subprocess.PIPE, text=True)
+    assert process.stdout is not None
+    assert process.stdout.readline() == "held\n"
+    assert acquire(path) is None
+    assert holder(path) == str(process.pid)
+    process.kill()
+    process.wait()
+    with exclusive(path):
+        assert acquire(path) is None
+    assert acquire(path) is not None
+
+
+def objects() -> set[str]:
+    return {path.parent.name + path.name for path in Path("state/store/objects").glob("*/*")}
+
+
+def test_collecting_drops_what_nothing_uses_and_nothing_else(world: World) -> None:
+    world.run()
+    first = objects()
+    world.params["sound"] = {"gain": 2}
+    world.run()
+    second = objects() - first
+    used = in_use([Path("out")])
+    store = Path("state/store")
+    young = collect(store, used=used, older_than_s=3600, dry_run=False)
+    assert (young.results, young.files, young.size) == (0, 0, 0)
+    dry = collect(store, used=used, older_than_s=0, dry_run=True)
+    assert objects() == first | second
+    assert collect(store, used=used, older_than_s=0, dry_run=False) == dry
+    assert dry.files == len(first)
+    assert dry.size == sum(len(clip + str({"gain": 1})) * 2 for clip in IDS)  # the tables, and their sum
+    assert objects() == second
+    assert world.run() == []
+    world.params["sound"] = {"gain": 1}
+    assert world.run() == EVERYTHING  # gone for good
+
+
+def test_collecting_spares_what_was_brought_back_lately_and_what_a_job_is_about_to_name(world: World) -> None:
+    world.run()
+    world.params["sound"] = {"gain": 2}
+    world.run()
+    for path in Path("state/store/keys").glob("*/*.json"):
+        os.utime(path, (0, 0))
+    world.params["sound"] = {"gain": 1}
+    assert world.run() == []  # brought back: used today
+    world.params["sound"] = {"gain": 3}
+    world.run()
+    unnamed = Path("state/store/objects/ab/cdef")
+    unnamed.parent.mkdir(exist_ok=True)
+    unnamed.write_text("about to get its key")
+    found = collect(Path("state/store"), used=in_use([Path("out")]), older_than_s=3600, dry_run=False)
+    assert found.files == len(EVERYTHING)  # gain 2
+    assert unnamed.exists()
+    world.params["sound"] = {"gain": 1}
+    assert world.run() == []

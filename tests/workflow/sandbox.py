@@ -22,7 +22,7 @@ TOY = '''
 import hashlib, os, time
 from pathlib import Path
 from omniges.data.clips import planned
-from omniges.files import atomic_path
+from omniges.files import atomic_path, half_written
 from omniges.types import ClipFault
 
 CLIPS = {clips!r}
@@ -39,6 +39,8 @@ def corpus(params, W):
     for clip in CLIPS:
         for kind in ("smplxflame_30/%s.npz", "wave16k/%s.wav", "textgrid/%s.TextGrid", "sem/%s.txt"):
             if not (W.raw / (kind % clip)).exists():
+                for path in half_written(W.raw / (kind % clip)):
+                    path.unlink()
                 _put(W.raw / (kind % clip), clip, kind, str(params.corpus.seed))
     csv = "id,type\\n" + "".join(f"{{clip}},{{split}}\\n" for clip, split in CLIPS.items())
     if not (W.raw / "train_test_split.csv").exists():
@@ -150,7 +152,7 @@ class Sandbox:
 
     def snakemake(self, *arguments: str, **environment: str) -> dict[str, set[str]]:
         """Run Snakemake; what was computed, by stage."""
-        self.run("snakemake", "--cores", "2", "--quiet", *arguments, **environment)
+        self.run("snakemake", "--quiet", "--cores", "2", *arguments, **environment)
         return self.computed()
 
     def repro(self, *arguments: str, **environment: str) -> dict[str, set[str]]:
