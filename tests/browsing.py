@@ -47,7 +47,7 @@ def browser(*more):
 
 
 @contextlib.contextmanager
-def tab(chromium, width=800, height=600, **options):
+def tab(chromium, width=640, height=480, **options):
     """A fresh tab, watched from its first request on."""
     context = chromium.new_context(viewport={"width": width, "height": height}, **options)
     watched = Watched(context.new_page())

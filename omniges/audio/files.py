@@ -22,7 +22,15 @@ if TYPE_CHECKING:
     import soundfile
 
 BLOCK_S = 20.0
-_REMEDY = "Fetch or convert the file again, or add the clip to data.exclude in params.yaml."
+REMEDY = "Fetch or convert the file again, or add the clip to data.exclude in params.yaml."
+FFMPEG_OPTIONS = {
+    "protocol_whitelist": "file",
+    "format_whitelist": "aac,ac3,aiff,amr,ape,asf,avi,caf,flac,flv,gsm,matroska,webm,mov,mp3,mpeg,mpegts,ogg,"
+    "w64,wav,wv",
+}
+"""Containers that hold sound themselves. FFmpeg also reads playlists, which name other files and addresses: a
+file that somebody sent must not choose what is read.
+"""
 
 
 def read_wave(path: Path) -> NDArray[np.float32]:
@@ -51,11 +59,11 @@ def stream_wave(path: Path, block_s: float = BLOCK_S) -> Iterator[NDArray[np.flo
     for block in _decoded(path, block_s):
         if not np.isfinite(block).all():
             at_s = (samples + int(np.argmin(np.isfinite(block)))) / SAMPLE_RATE
-            raise DataError(f"{path}: got NaN or infinite samples at {at_s:.3f} s, wanted numbers. {_REMEDY}")
+            raise DataError(f"{path}: got NaN or infinite samples at {at_s:.3f} s, wanted numbers. {REMEDY}")
         samples += len(block)
         yield block
     if samples == 0:
-        raise DataError(f"{path}: got no samples, wanted sound. {_REMEDY}")
+        raise DataError(f"{path}: got no samples, wanted sound. {REMEDY}")
 
 
 def resample(wave: NDArray[np.float32], from_hz: int, to_hz: int) -> NDArray[np.float32]:
@@ -72,7 +80,7 @@ def _decoded(path: Path, block_s: float) -> Iterator[NDArray[np.float32]]:
     import soundfile
 
     if not path.is_file():
-        raise DataError(f"{path}: no such file. {_REMEDY}")
+        raise DataError(f"{path}: no such file. {REMEDY}")
     try:
         sound = soundfile.SoundFile(path)
     except soundfile.LibsndfileError:
@@ -106,7 +114,7 @@ def _sndfile_blocks(
             try:
                 block = sound.read(size, dtype="float32", always_2d=True)  # [N, C]
             except soundfile.LibsndfileError as error:
-                raise DataError(f"{path}: can't be decoded to its end ({error}). {_REMEDY}") from error
+                raise DataError(f"{path}: can't be decoded to its end ({error}). {REMEDY}") from error
             if len(block) == 0:
                 return
             yield mono(block)
@@ -117,12 +125,10 @@ def _av_blocks(path: Path, block_s: float) -> tuple[Iterator[NDArray[np.float32]
     import av
 
     try:
-        with av.open(str(path)) as container:
+        with av.open(str(path), options=FFMPEG_OPTIONS) as container:
             rate = container.streams.audio[0].rate
     except (av.FFmpegError, IndexError, OSError) as error:
-        raise DataError(
-            f"{path}: no sound that libsndfile or FFmpeg can read ({error}). {_REMEDY}"
-        ) from error
+        raise DataError(f"{path}: no sound that libsndfile or FFmpeg can read ({error}). {REMEDY}") from error
     return _grouped(_av_frames(path), max(1, round(block_s * rate))), rate
 
 
@@ -130,13 +136,13 @@ def _av_frames(path: Path) -> Iterator[NDArray[np.float32]]:
     import av
 
     try:
-        with av.open(str(path)) as container:
+        with av.open(str(path), options=FFMPEG_OPTIONS) as container:
             planar = av.AudioResampler(format="fltp")  # only the sample format changes
             for frame in container.decode(container.streams.audio[0]):
                 for part in planar.resample(frame):
                     yield mono(part.to_ndarray().T.astype(np.float32, copy=False))
     except (av.FFmpegError, OSError) as error:
-        raise DataError(f"{path}: can't be decoded to its end ({error}). {_REMEDY}") from error
+        raise DataError(f"{path}: can't be decoded to its end ({error}). {REMEDY}") from error
 
 
 def _grouped(frames: Iterator[NDArray[np.float32]], size: int) -> Iterator[NDArray[np.float32]]:

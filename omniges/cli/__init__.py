@@ -20,6 +20,7 @@ COMMANDS = {
     "evaluate": "omniges.cli.evaluate:evaluate",
     "compare": "omniges.cli.compare:compare",
     "view": "omniges.cli.view:view",
+    "serve": "omniges.cli.serve:serve",
     "doctor": "omniges.cli.doctor:doctor",
     "download": "omniges.cli.download:download",
     "params": "omniges.cli.params:params",

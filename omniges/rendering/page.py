@@ -27,10 +27,10 @@ WRISTS = (20, 21)
 BEAT_SPEED, BEAT_GAP_S = 0.3, 0.25  # m/s that a hand must have reached; seconds between two beats
 
 
-def piece(name: str) -> str:
-    """A file of the pages, as text; its `{{other}}` marks are filled with the files that they name."""
-    text = resources.files("omniges.rendering").joinpath("data", name).read_text("utf-8")
-    return re.sub(r"\{\{([a-z.]+)\}\}", lambda mark: piece(mark[1]), text) if name == "viewer.html" else text
+def piece(name: str, package: str = "omniges.rendering") -> str:
+    """A text file of a package's `data`; `{{other}}` marks in HTML stand for the shared files so named."""
+    text = resources.files(package).joinpath("data", name).read_text("utf-8")
+    return re.sub(r"\{\{([a-z.]+)\}\}", lambda mark: piece(mark[1]), text) if name.endswith(".html") else text
 
 
 def body_json() -> dict[str, Any]:
@@ -89,13 +89,13 @@ def face_json(weights: NDArray[np.float32]) -> str:
 
 def facts_json(motion: Motion) -> dict[str, Any]:
     """What is known of a clip as a whole: where it stands, and when its hands stop."""
-    joints = joint_positions(motion)
-    stage = Stage.of(joints)
-    return {
-        "floor": stage.floor_y,
-        "centre": stage.centre.tolist(),
-        "beats": motion_beats_s(joints, motion.fps),
-    }
+    return {**stage_json(motion), "beats": motion_beats_s(joint_positions(motion), motion.fps)}
+
+
+def stage_json(motion: Motion) -> dict[str, Any]:
+    """Where the body stands: the floor's height, and the middle of its path, metres."""
+    stage = Stage.of(joint_positions(motion))
+    return {"floor": stage.floor_y, "centre": stage.centre.tolist()}
 
 
 def sound_json(wave: NDArray[np.float32] | None, seconds: float) -> dict[str, Any]:

@@ -43,6 +43,7 @@ class Theatre {
   constructor(canvas, body) {
     this.body = body;
     this.renderer = new THREE.WebGLRenderer({ canvas, antialias: true, alpha: true });
+    this.renderer.setClearColor(0x000000, 0);
     this.renderer.setScissorTest(true);
     this.skins = ["body", "face"].map(name => this.geometry(body.mesh[name]));
     this.partOf = new Array(body.parents.length).fill("");
@@ -151,7 +152,7 @@ class Player {
     for (const name of ["view", "line", "sound", "play", "clock", "speed", "stage", "cameras", "parts", "bodies", "help", "caption"]) this[name] = document.getElementById(name);
     this.state = { time: 0, playing: false, waiting: false, live: false, yaw: 0, pitch: 0.07, near: 1, camera: "body", frozen: new Set(), drawn: 0, drawnTime: 0, errors: [] };
     addEventListener("error", e => this.state.errors.push(e.message));
-    this.clips = []; this.words = []; this.peaks = []; this.onsets = []; this.boxes = []; this.total = 0; this.dirty = true; this.last = 0;
+    this.clips = []; this.words = []; this.peaks = []; this.onsets = []; this.boxes = []; this.total = 0; this.dirty = true; this.rolling = false; this.blockSeconds = 1; this.last = 0;
     if (document.createElement("canvas").getContext("webgl2")) this.theatre = new Theatre(this.view, data.body);
     else this.say("This browser has no WebGL 2, so the bodies can't be shown. The sound still plays.");
     this.body = data.body;
@@ -204,7 +205,7 @@ class Player {
   /** More of a clip's motion has come. */
   append(index, block) {
     this.clips[index].append(block);
-    if (this.state.waiting && (this.ready > this.state.time + 0.5 || this.ready >= this.duration)) { this.state.waiting = false; this.start(); }
+    this.blockSeconds = block.frames / block.fps;
     this.touch();
   }
   note(index, facts) { this.clips[index].note(facts); this.touch(); }
@@ -213,6 +214,7 @@ class Player {
   tick(now) {
     const passed = Math.min(now - this.last, 250) / 1000, { state } = this;
     this.last = now;
+    if (state.waiting && (this.ready > state.time + 0.5 || this.ready >= this.duration)) { state.waiting = false; this.start(); }
     if (state.live) this.follow(passed);
     else if (state.playing && !state.waiting) {
       state.time = this.hasSound ? this.sound.currentTime : state.time + passed * Number(this.speed.value);
@@ -223,10 +225,11 @@ class Player {
     if (this.dirty || eased || state.playing || state.live) this.draw();
     requestAnimationFrame(next => this.tick(next));
   }
-  /** Live: keep a little behind what has come, at a steady pace. */
+  /** Live: blocks come in jerks, so gather a little before moving, and hurry where too much has gathered. */
   follow(passed) {
     const ahead = this.ready - this.state.time;
-    this.state.time = Math.min(this.ready, this.state.time + passed * (ahead > 1.5 ? 1.25 : 1));
+    this.rolling = ahead > this.blockSeconds || (this.rolling && ahead > 0);
+    if (this.rolling) this.state.time = Math.min(this.ready, this.state.time + passed * (ahead > 1.5 * this.blockSeconds ? 1.25 : 1));
   }
   ease(passed) {
     let moved = false;
