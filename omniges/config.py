@@ -253,6 +253,7 @@ class EvaluateParams(Section):
     bootstrap: PositiveInt  # resamples of clips behind every interval
     bootstrap_fgd: PositiveInt  # the same for FGD, where each costs milliseconds
     context_frames: PositiveInt | None  # fed to FGD's network at once; null: whole clips, as the field does
+    clean: list[Literal["drift", "limits", "feet"]]  # clean-up of the model's motion before it is scored
     render: bool
     num_samples: NonNegativeInt  # clips that get a video
     video_s: Positive  # longest video

@@ -29,6 +29,7 @@ from omniges.evaluation.listening import (
 from omniges.evaluation.reconstruction import squared_errors
 from omniges.evaluation.scorer import Scorer
 from omniges.log import progress
+from omniges.motion.cleanup import clean
 from omniges.motion.features import motion_to_features
 from omniges.motion.layout import POSE_WIDTH
 from omniges.types import ClipFault, Motion, Word
@@ -72,15 +73,30 @@ class Variant:
     seed: int | None = None
 
 
-def from_folder(name: str, label: str, role: Role, folder: Path, seed: int | None = None) -> Variant:
-    """A variant whose results are the npz files of a folder, one a clip, at the references' rate."""
-    return Variant(
-        name=name,
-        label=label,
-        role=role,
-        seed=seed,
-        read=lambda reference: Result(motion=read_motion(folder / f"{reference.clip}.npz")),
-    )
+def from_folder(
+    name: str,
+    label: str,
+    role: Role,
+    folder: Path,
+    seed: int | None = None,
+    clean_up: Sequence[str] = (),
+) -> Variant:
+    """A variant whose results are the npz files of a folder, one a clip, at the references' rate.
+
+    Args:
+        name: see `Variant`.
+        label: see `Variant`; what is cleaned up is added to it.
+        role: see `Variant`.
+        folder: of the results.
+        seed: see `Variant`.
+        clean_up: steps of `omniges.motion.cleanup` that each result goes through before it is scored.
+    """
+
+    def read(reference: Reference) -> Result:
+        return Result(motion=clean(read_motion(folder / f"{reference.clip}.npz"), clean_up)[0])
+
+    label = f"{label}, cleaned up ({', '.join(clean_up)})" if clean_up else label
+    return Variant(name=name, label=label, role=role, seed=seed, read=read)
 
 
 @dataclass(kw_only=True)

@@ -68,7 +68,7 @@ def run(params: Params, W: Workspace, render: Render | None = None) -> Evaluatio
         render: None leaves the videos out, and the report says so.
     """
     references = read_references(params, W)
-    variants = variants_of(W)
+    variants = variants_of(W, params.evaluate.clean)
     embedder = embedders.load(W.embedder, params.evaluate.context_frames)
     train = [embedder.features(values[:, :POSE_WIDTH]) for _, values in split_motion(W, "train")]
     result = evaluate(
@@ -131,9 +131,12 @@ def tokenizer_figures(W: Workspace) -> dict[str, Any]:
     return found
 
 
-def variants_of(W: Workspace) -> list[Variant]:
+def variants_of(W: Workspace, clean_up: Sequence[str]) -> list[Variant]:
     """The model's results by seed, with right and wrong audio, then the baselines.
 
+    Args:
+        W: paths.
+        clean_up: steps that the model's results go through first; baselines are never cleaned up.
     Raises:
         EvaluationError: the model has generated nothing.
     """
@@ -144,7 +147,7 @@ def variants_of(W: Workspace) -> list[Variant]:
             role: Role = "model" if match[1] == "model" else "wrong-audio"
             seed = int(match[2])
             label = f"model, seed {seed}" if role == "model" else f"model with wrong audio, seed {seed}"
-            found.append(from_folder(folder.name, label, role, folder, seed))
+            found.append(from_folder(folder.name, label, role, folder, seed, clean_up))
     if not any(v.role == "model" for v in found):
         raise EvaluationError(f"{W.generated}: no folder model-seed*; run the stage `generate` first.")
     labels = {"reconstruction": "tokenizer reconstruction", "random-clip": "random other clip"}

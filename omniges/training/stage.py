@@ -20,6 +20,7 @@ from omniges.errors import ConfigError
 from omniges.files import sha256_file, write_json
 from omniges.model.a2g import A2G
 from omniges.motion.layout import PART_NAMES
+from omniges.training.cards import write_cards
 from omniges.training.inputs import Inputs, load_inputs
 from omniges.training.loop import Trainer
 from omniges.training.state import Progress
@@ -60,6 +61,7 @@ def run(params: Params, workspace: Workspace, *, dry_run: bool = False) -> None:
         with _tracked(params, workspace, resumed=resumed) as run:
             trainer.log = run.log_metrics
             save(workspace.a2g, trainer.run(), inputs, provenance, trainer.progress)
+            write_cards(params, workspace, sum(p.numel() for p in model.parameters()))
             write_json(workspace.a2g / tracking.RUN_FILE, {"run": run.id})
             if params.tracking.log_model:
                 run.log_model(pieces_of(workspace))

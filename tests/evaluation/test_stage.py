@@ -14,6 +14,7 @@ from omniges.errors import EvaluationError
 from omniges.evaluation import baselines, embedder, scorer, stage
 from omniges.evaluation.evaluation import Evaluation
 from omniges.files import read_json, write_json
+from omniges.motion.cleanup import clean
 
 
 class Lossless:
@@ -106,6 +107,20 @@ def test_baselines_are_what_they_say(evaluated: Evaluation, world: World):
     assert np.ptp(rebuilt.poses[:, 22], axis=0).max() < 1e-6  # no ground-truth jaw sneaks in
     with np.errstate(all="raise"):
         assert evaluated.summaries["reconstruction"].rms_errors["jaw"].value > 0.01
+
+
+def test_only_the_models_results_are_cleaned_up_and_their_labels_say_so(evaluated: Evaluation, world: World):
+    plain = {v.name: v for v in stage.variants_of(world.W, [])}
+    cleaned = {v.name: v for v in stage.variants_of(world.W, ["limits", "feet"])}
+    (reference, *_) = stage.read_references(world.params, world.W)
+    for name, variant in cleaned.items():
+        before, after = plain[name].read(reference).motion, variant.read(reference).motion
+        if variant.role in ("model", "wrong-audio"):
+            assert variant.label == f"{plain[name].label}, cleaned up (limits, feet)"
+            np.testing.assert_array_equal(after.poses, clean(before, ["limits", "feet"])[0].poses)
+        else:
+            assert variant.label == plain[name].label
+            np.testing.assert_array_equal(after.poses, before.poses)
 
 
 def test_rendering_is_handed_in(evaluated: Evaluation, world: World, monkeypatch: pytest.MonkeyPatch):

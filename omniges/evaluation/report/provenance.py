@@ -30,6 +30,7 @@ def made_by(params: Params, W: Workspace, result: Evaluation) -> dict[str, Any]:
         "params_sha256": hashlib.sha256(json.dumps(params.model_dump(), sort_keys=True).encode()).hexdigest(),
         "model_sha256": _folder_hash(W.a2g),
         "tokenizers_sha256": {part: _folder_hash(W.tokenizer(part)) for part in PART_NAMES},
+        "clean_up": ", ".join(params.evaluate.clean) or "none",
         "embedder": result.encoder,
         "scorer_sha256": result.scorer_hash,
         "audio_encoder": encoder_label(params.wavlm.model, "WavLM"),

@@ -1,0 +1,68 @@
+"""The cards beside a checkpoint say what it is made of, and change nothing that it computes."""
+
+from pathlib import Path
+from types import SimpleNamespace
+
+import pytest
+import torch
+
+from omniges import checkpoint
+from omniges.config import load_params
+from omniges.data.packed import IndexedClip
+from omniges.files import write_json
+from omniges.motion.layout import PART_NAMES
+from omniges.training import cards
+from omniges.workspace import Workspace
+
+ROOT = Path(__file__).parents[2]
+
+
+@pytest.fixture
+def trained(tmp_path, monkeypatch):
+    """A checkpoint as training leaves it: 900-frame clips of two speakers, best step 40 of 60."""
+    monkeypatch.chdir(tmp_path)
+    clips = {
+        f"{split}{i}": IndexedClip(
+            id=f"{split}{i}", split=split, speaker=i % 2, n_frames=900, n_words=50, shard="s"
+        )
+        for split, n in (("train", 4), ("val", 1))
+        for i in range(n)
+    }
+    index = SimpleNamespace(fps=30, clips=clips, speakers=(4, 9), left_out={"bad_clip": "corrupt"})
+    monkeypatch.setattr(cards, "Pack", lambda _: SimpleNamespace(index=index))
+    workspace = Workspace(name="toy", raw=tmp_path / "raw")
+    provenance = {
+        "pack": "c0ffee",
+        "tokenizers": {part: f"hash-of-{part}" for part in PART_NAMES},
+        "best_step": 40,
+        "chosen_by": "lowest val loss",
+    }
+    weights = {"w": torch.zeros(3)}
+    checkpoint.save(workspace.a2g, tensors=weights, config={}, statistics=weights, provenance=provenance)
+    curve = [{"step": step, "val/total": 6.0 - step / 100, "train/total": 5.0} for step in (20, 40, 60)]
+    write_json(workspace.a2g / "curve.json", curve)
+    return workspace
+
+
+def test_cards_name_data_figures_and_hashes_and_leave_the_digest_alone(trained):
+    before = checkpoint.digest(trained.a2g)
+    cards.write_cards(load_params(ROOT / "params.yaml"), trained, 1_234_567)
+    assert checkpoint.digest(trained.a2g) == before
+    text = (trained.a2g / cards.MODEL_CARD).read_text("utf-8")
+    for part in (before, "c0ffee", "hash-of-face", "1.23 M", "40 steps", "val/total: 5.6000", "UNTRAINED"):
+        assert part in text, part
+    data = (trained.a2g / cards.DATA_CARD).read_text("utf-8")
+    assert "| train | 4 | 2 | 0.017 | 100 |" in data  # 1800 frames at 30 fps are a minute
+    assert "| val | 4 | 1 | 0.008 | 50 |" in data
+    assert "bad_clip" in data
+    assert "75 %" in data
+
+
+def test_cards_of_recorded_people_name_the_terms_and_repeat_to_the_byte(trained):
+    params = load_params(ROOT / "params.beat2.yaml")
+    cards.write_cards(params, trained, 1)
+    first = {name: (trained.a2g / name).read_bytes() for name in (cards.MODEL_CARD, cards.DATA_CARD)}
+    assert all(b"CC BY-NC 4.0" in text for text in first.values())
+    assert b"synthetic people" not in first[cards.MODEL_CARD]
+    cards.write_cards(params, trained, 1)
+    assert {name: (trained.a2g / name).read_bytes() for name in first} == first
