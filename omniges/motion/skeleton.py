@@ -97,18 +97,20 @@ def forward_kinematics(
     for level, (joints, parents) in enumerate(
         chain.levels
     ):  # joints equally far from the pelvis move together
-        above = turn[..., parents, :, :]
-        place = place[..., parents, :] + (above @ bones[..., joints, :, None])[..., 0]
+        joints, parents = joints.to(rotation.device), parents.to(rotation.device)
+        above = turn.index_select(-3, parents)
+        offset = bones.index_select(-2, joints).unsqueeze(-1)
+        place = place.index_select(-2, parents) + (above @ offset).squeeze(-1)
         if level + 1 < len(chain.levels):
-            turn = above @ rotation[..., joints, :, :]
+            turn = above @ rotation.index_select(-3, joints)
         places.append(place)
-    return torch.cat(places, dim=-2)[..., chain.order, :]
+    return torch.cat(places, dim=-2).index_select(-2, chain.order.to(rotation.device))
 
 
 @dataclass(frozen=True)
 class _Chain:
-    levels: tuple[tuple[list[int], list[int]], ...]  # joints below the pelvis and their parents' places above
-    order: list[int]  # where the wanted joints are among all levels
+    levels: tuple[tuple[Tensor, Tensor], ...]  # joints below the pelvis and their parents' places above
+    order: Tensor  # where the wanted joints are among all levels
 
 
 @lru_cache
@@ -117,9 +119,10 @@ def _chain(only: tuple[int, ...] | None) -> _Chain:
     needed = {joint for end in wanted for joint in _up_to_pelvis(end)} | {0}
     levels, previous, done = [], [0], [0]
     while joints := [joint for joint in sorted(needed) if PARENTS[joint] in previous]:
-        levels.append((joints, [previous.index(PARENTS[joint]) for joint in joints]))
+        parents = [previous.index(PARENTS[joint]) for joint in joints]
+        levels.append((torch.tensor(joints), torch.tensor(parents)))
         previous, done = joints, done + joints
-    return _Chain(tuple(levels), [done.index(joint) for joint in wanted])
+    return _Chain(tuple(levels), torch.tensor([done.index(joint) for joint in wanted], dtype=torch.int64))
 
 
 def _up_to_pelvis(joint: int) -> list[int]:

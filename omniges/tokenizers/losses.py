@@ -16,6 +16,8 @@ from omniges.motion.skeleton import forward_kinematics
 
 POSED_EVERY = 4
 """Posing all frames would take as long as the network itself; the phase goes round, so none is left out."""
+CONTACT_EVERY = 8
+"""The same for contacts, which need two frames in a row."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -50,7 +52,7 @@ class ReconstructionLoss:
             found: [B, T, C] normalised.
             wanted: [B, T, C] normalised.
             commitment: [] from the quantizer.
-            phase: which frames the losses on rotations, joints and contact look at: one in `POSED_EVERY`.
+            phase: which frames the losses on rotations, joints and contact look at.
         """
         w = self.weights
         terms = {"reconstruction": F.smooth_l1_loss(found, wanted), "commitment": commitment}
@@ -62,7 +64,7 @@ class ReconstructionLoss:
         if walks(self.part) and w.path:
             terms["path"] = self._path_error(found, wanted)
         if walks(self.part) and w.contact:
-            terms["contact"] = self._contact_error(found, wanted, phase % POSED_EVERY)
+            terms["contact"] = self._contact_error(found, wanted, phase % CONTACT_EVERY)
         loss = terms["reconstruction"]
         for name, value in terms.items():
             if name != "reconstruction":
@@ -94,10 +96,10 @@ class ReconstructionLoss:
         return ((moves - true_moves).norm(dim=-1) * grounded).sum() / grounded.sum().clamp(min=1)
 
     def _foot_moves(self, normalised: Tensor, phase: int) -> Tensor:
-        """[B, T, C] to [B, P, 4, 3] metres: from every `POSED_EVERY`th frame to the next one."""
+        """[B, T, C] to [B, P, 4, 3] metres: from every `CONTACT_EVERY`th frame to the next one."""
         raw = self._raw(normalised)
-        after = raw[:, phase + 1 :: POSED_EVERY]
-        before = raw[:, phase::POSED_EVERY][:, : after.shape[1]]
+        after = raw[:, phase + 1 :: CONTACT_EVERY]
+        before = raw[:, phase::CONTACT_EVERY][:, : after.shape[1]]
         feet = [moved_joints(self.part).index(joint) for joint in CONTACT_JOINTS]
         places = posed(self.part, self._turns(torch.stack([before, after])))[..., feet, :]
         height = after[..., 1 - N_TRANS] - before[..., 1 - N_TRANS]
