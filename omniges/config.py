@@ -10,7 +10,7 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 from ruamel.yaml import YAML
 from ruamel.yaml.error import YAMLError
 
@@ -252,13 +252,15 @@ class EvaluateParams(Section):
     seed: NonNegativeInt
     bootstrap: PositiveInt  # resamples of clips behind every interval
     bootstrap_fgd: PositiveInt  # the same for FGD, where each costs milliseconds
-    context_frames: PositiveInt | None  # fed to FGD's network at once; null: whole clips, as the field does
+    # fed to FGD's network at once; null: whole clips, as the field does
+    context_frames: Annotated[int, Field(ge=16, multiple_of=16)] | None
     clean: list[Literal["drift", "limits", "feet"]]  # clean-up of the model's motion before it is scored
     render: bool
     num_samples: NonNegativeInt  # clips that get a video
     video_s: Positive  # longest video
     video_height: PositiveInt
     smplx_model: str | None  # a licensed SMPL-X file; null uses the project's own skeleton
+    mean_velocity: str | None  # BEAT2's mean_vel_smplxflame_30.npy: the published protocol is scored as well
 
 
 class TrackingParams(Section):
@@ -269,6 +271,19 @@ class TrackingParams(Section):
 
 class Params(Section):
     """All of params.yaml."""
+
+    @model_validator(mode="after")
+    def _published_protocol_has_its_files(self) -> "Params":
+        if self.evaluate.mean_velocity is not None:
+            wanted = {
+                "embedder.weights": self.embedder.weights is not None,
+                "evaluate.smplx_model": self.evaluate.smplx_model is not None,
+                "data.fps: 30": self.data.fps == 30,
+            }
+            missing = ", ".join(name for name, there in wanted.items() if not there)
+            if missing:
+                raise ValueError(f"evaluate.mean_velocity: the published protocol also needs {missing}")
+        return self
 
     corpus: CorpusParams
     data: DataParams
@@ -326,7 +341,9 @@ def _fault_lines(error: ValidationError) -> Iterator[str]:
     for fault in error.errors():
         location = [str(part) for part in fault["loc"]]
         path = ".".join(location)
-        if fault["type"] == "extra_forbidden":
+        if not location:
+            yield str(fault.get("ctx", {}).get("error", fault["msg"]))
+        elif fault["type"] == "extra_forbidden":
             near = difflib.get_close_matches(location[-1], _keys_at(location[:-1]), n=1, cutoff=0.5)
             hint = f"; did you mean {'.'.join([*location[:-1], near[0]])}?" if near else ""
             yield f"{path}: unknown key{hint}"

@@ -22,8 +22,9 @@ from omniges.files import read_json
 Array = NDArray[np.float64]
 Better = Literal["higher", "lower"]
 ByClip = Mapping[str, float]
-HIGHER = {"scorer_auc": "AUC of the scorer", "scorer_r1": "R@1 of the scorer", "bc_difference": "ΔBC"}
+HIGHER = {"scorer_auc": "AUC of the scorer", "scorer_r1": "R@1 of the scorer"}
 NEAR = {
+    "bc_difference": "ΔBC",
     "pause_ratio": "speed in pauses over speech",
     "wrist_speed": "wrist speed",
     "jerk": "jerk",
@@ -189,7 +190,7 @@ def compare_runs(a: Side, b: Side, seed: int, n_bootstrap: int) -> RunComparison
     left_out: list[str] = []
     found = [*_distance(a, b, left_out), *_listening(a, b, clips, seed, n_bootstrap)]
     for name, title in HIGHER.items():
-        if name.startswith("scorer") and a.scorer != b.scorer:
+        if a.scorer != b.scorer:
             if a.scorer and b.scorer:
                 left_out.append(f"{title}: another scorer in each run")
             continue

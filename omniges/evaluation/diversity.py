@@ -1,6 +1,9 @@
 """Spread and smoothness: L1 diversity, jerk, foot sliding, drift, difference between seeds.
 
-Conventions: positions [T, J, 3] in metres, fps frames a second. Nothing here says whether motion fits speech.
+Conventions: positions [T, J, 3] in metres, fps frames a second. Nothing here says whether motion fits speech,
+and none of it is better when smaller or larger: smooth noise can be made to have any jerk, speed or spread,
+and a statue has no drift and no sliding. Each value says something only beside the ground truth's; the report
+names those by which smooth noise can't be told from it.
 """
 
 from collections.abc import Sequence

@@ -16,8 +16,10 @@ import torch
 from omniges.audio.onsets import field_round_trip, onset_times
 from omniges.errors import CheckpointError, DataError, EvaluationError
 from omniges.evaluation import compat
+from omniges.evaluation import embedder as embedders
 from omniges.evaluation.compat import FPS, Float32, Protocol
-from omniges.evaluation.fgd_network import FgdNetwork, load_published
+from omniges.evaluation.embedder import Embedder
+from omniges.evaluation.fgd_network import FgdNetwork
 from omniges.evaluation.scoring import Reference, Variant, cut
 from omniges.files import sha256_file
 from omniges.log import progress
@@ -53,14 +55,27 @@ class Tools:
         Raises:
             CheckpointError: one is missing, or not what it should be.
         """
-        network, digest = load_published(weights)
+        return cls.of(embedders.load(weights), smplx_model, mean_velocity)
+
+    @classmethod
+    def of(cls, embedder: Embedder, smplx_model: Path, mean_velocity: Path) -> "Tools":
+        """The same with weights that are loaded already.
+
+        Raises:
+            CheckpointError: the weights come from no published file, or see `load`.
+        """
+        if embedder.label != embedders.PUBLISHED_LABEL:
+            raise CheckpointError(
+                f"published protocol: got an embedder called {embedder.label!r}, wanted "
+                "AESKConv_240_100.bin (embedder.weights, or --weights)."
+            )
         hashes = {
-            "weights": digest,
+            "weights": embedder.hash,
             "smplx_model": sha256_file(smplx_model) if smplx_model.is_file() else "",
             "mean_velocity": sha256_file(mean_velocity) if mean_velocity.is_file() else "",
         }
         return cls(
-            network=network,
+            network=embedder.network,
             body=SmplxBody(smplx_model),
             mean_velocity=read_mean_velocity(mean_velocity),
             hashes=hashes,

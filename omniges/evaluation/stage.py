@@ -26,9 +26,11 @@ from omniges.evaluation import report, scorer
 from omniges.evaluation.baselines import NAMES as BASELINES
 from omniges.evaluation.baselines import folder as baseline_folder
 from omniges.evaluation.diversity import between_seeds
+from omniges.evaluation.embedder import Embedder
 from omniges.evaluation.evaluation import Evaluation, Options, evaluate
 from omniges.evaluation.kinematics import Kinematics, kinematics
 from omniges.evaluation.listening import swap_distance
+from omniges.evaluation.protocol import Published, Tools, score_published
 from omniges.evaluation.report import tables
 from omniges.evaluation.report.provenance import made_by
 from omniges.evaluation.scoring import Reference, Role, Variant, from_folder
@@ -76,10 +78,33 @@ def run(params: Params, W: Workspace, render: Render | None = None) -> Evaluatio
     )
     result.listening |= swap_figures(variants, references)
     result.ceiling = ceiling_of(W)
+    result.published = published_of(params, W, references, variants, embedder)
     made = made_by(params, W, result)
     report.write(W.reports, result, material_of(params, W, made, references, variants, render))
     track(params, W, result, made)
     return result
+
+
+def published_of(
+    params: Params,
+    W: Workspace,
+    references: Sequence[Reference],
+    variants: Sequence[Variant],
+    embedder: Embedder,
+) -> Published | None:
+    """Model and tokenizers by the published protocol, where params.yaml names its three files."""
+    section = params.evaluate
+    if section.mean_velocity is None or section.smplx_model is None:
+        return None
+    files = {clip.id: clip for clip in planned(params, W)}
+    tools = Tools.of(embedder, Path(section.smplx_model), Path(section.mean_velocity))
+    return score_published(
+        references,
+        [v for v in variants if v.role in ("model", "ground-truth") or v.name == "reconstruction"],
+        lambda clip: read_motion(files[clip].npz, files[clip].expression),
+        lambda clip: read_wave(files[clip].wav),
+        tools,
+    )
 
 
 def material_of(

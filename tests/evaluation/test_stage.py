@@ -3,6 +3,7 @@
 import re
 from pathlib import Path
 
+import jsonschema
 import numpy as np
 import pyarrow.parquet as pq
 import pytest
@@ -13,6 +14,7 @@ from omniges.data.beat2 import read_motion
 from omniges.errors import EvaluationError
 from omniges.evaluation import baselines, embedder, scorer, stage
 from omniges.evaluation.evaluation import Evaluation
+from omniges.evaluation.report import tables, words
 from omniges.files import read_json, write_json
 from omniges.motion.cleanup import clean
 
@@ -77,6 +79,24 @@ def test_what_is_written_names_split_n_and_encoder(evaluated: Evaluation, world:
     rows = pq.read_table(world.W.reports / "clips.parquet").to_pylist()
     assert len(rows) == 8 * len(evaluated.summaries)
     assert {r["clip"] for r in rows if r["variant"] == "model-seed1"} == set(world.test_clips())
+
+
+def test_the_report_keeps_to_its_schema(evaluated: Evaluation, world: World):
+    full = read_json(world.W.reports / "report.json")
+    schema = read_json(Path(tables.__file__).with_name("report.schema.json"))
+    jsonschema.Draft202012Validator(schema).validate(full)
+    full["variants"]["model-seed0"]["fgd"]["value"] = 1e10
+    del full["encoder"]["sha256"]
+    assert not jsonschema.Draft202012Validator(schema).is_valid(full)
+
+
+def test_what_cannot_tell_truth_from_noise_is_named(evaluated: Evaluation, world: World):
+    """BC is blind by its nature; the scorer is not."""
+    blind = words.blind(evaluated)
+    assert "bc" in blind
+    assert "scorer_auc" not in blind
+    page = (world.W.reports / "index.html").read_text("utf-8")
+    assert "can't tell ground truth from smooth noise (n = 8 clips, paired): " in page
 
 
 def test_the_page_is_whole_and_needs_no_network(evaluated: Evaluation, world: World):

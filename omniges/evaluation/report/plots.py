@@ -127,10 +127,15 @@ def errors(result: Evaluation, names: Sequence[str]) -> str | None:
         ]
         place = np.arange(len(groups)) + (k - (len(names) - 1) / 2) * 0.36
         axes.barh(place, values, height=0.34, color=COLOURS[x.role], label=x.label)
+        for y, g in zip(place, groups, strict=True):
+            found = x.rms_errors.get(g)
+            if found is not None and np.isfinite([found.low, found.high]).all():
+                ends = [max(end, 0.0) / still.rms_errors[g].value for end in (found.low, found.high)]
+                axes.plot(ends, [y, y], color="#22333b", lw=1.0, solid_capstyle="butt")
     axes.axvline(1, color="#444", lw=0.9)
     axes.set_yticks(range(len(groups)), [GROUP_NAMES.get(g, g) for g in groups])
     axes.invert_yaxis()
-    axes.set_xlabel("RMS error / that of the mean pose")
+    axes.set_xlabel("RMS error / that of the mean pose; lines: 95 % over clips")
     axes.legend(frameon=False, fontsize=8, loc="lower center", bbox_to_anchor=(0.4, 1.0))
     return svg(drawn)
 
@@ -160,21 +165,33 @@ def embedding_map(result: Evaluation, names: Sequence[str]) -> str | None:
     mean = real.mean(0)
     axes_of = np.linalg.svd(real - mean, full_matrices=False)[2][:2]
     drawn, axes = figure(3.4)
+    seen: list[Array] = []
     for name in names:
         x = result.summaries[name]
         points = np.concatenate([c.features for c in result.scores[name].clips]).astype(np.float64)
         points = points[:: max(1, len(points) // 600)]
         xy = (points - mean) @ axes_of.T
+        if x.role != "baseline":
+            seen.append(xy)
         size, alpha = (10, 0.35) if x.role != "baseline" else (22, 0.8)
         axes.scatter(
             *xy.T, s=size, alpha=alpha, color=COLOURS[x.role], label=x.label, linewidths=0, rasterized=False
         )
+    _frame(axes, np.concatenate(seen))
     axes.set_xlabel("first axis of real motion")
     axes.set_ylabel("second axis")
     legend = axes.legend(frameon=False, fontsize=8, loc="lower center", bbox_to_anchor=(0.5, 1.0), ncols=2)
     for handle in legend.legend_handles:
         handle.set_alpha(1.0)
     return svg(drawn)
+
+
+def _frame(axes: Any, points: Array) -> None:
+    """Show what the middle 98 % of [N, 2] points need: one far point must not squeeze all others."""
+    low, high = np.quantile(points, [0.01, 0.99], axis=0)
+    margin = 0.12 * (high - low) + 1e-9
+    axes.set_xlim(low[0] - margin[0], high[0] + margin[0])
+    axes.set_ylim(low[1] - margin[1], high[1] + margin[1])
 
 
 def beats(

@@ -10,6 +10,7 @@ import pyarrow.parquet as pq
 
 from omniges.evaluation.evaluation import Evaluation
 from omniges.evaluation.reconstruction import GROUPS, finite
+from omniges.evaluation.report import words
 from omniges.files import atomic_path
 
 
@@ -69,9 +70,9 @@ def first_figures(result: Evaluation) -> dict[str, Any]:
 
 
 def full(result: Evaluation, made: dict[str, Any]) -> dict[str, Any]:
-    """Everything, with intervals, n and encoders."""
+    """Everything, with intervals, n and encoders; report.schema.json beside this module describes it."""
     return {
-        "schema": 1,
+        "schema": 2,
         "split": result.split,
         "encoder": result.encoder,
         "scorer_sha256": result.scorer_hash,
@@ -82,6 +83,7 @@ def full(result: Evaluation, made: dict[str, Any]) -> dict[str, Any]:
         "floors": result.floors,
         "listening": result.listening,
         "share_of_ceiling": result.share_of_ceiling(),
+        "blind": words.blind(result),
         "not_scored": [f.__dict__ for s in result.scores.values() for f in s.faults],
         "published_protocol": result.published.as_dict() if result.published else None,
         "made": made,

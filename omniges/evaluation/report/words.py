@@ -5,8 +5,11 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Literal
 
+import numpy as np
+
 from omniges.evaluation.evaluation import Evaluation
-from omniges.evaluation.reconstruction import CLAIM_CLIPS, GROUPS, AudioEffect, Interval
+from omniges.evaluation.reconstruction import CLAIM_CLIPS, GROUPS, AudioEffect, Interval, interval
+from omniges.evaluation.summary import MEASURES
 
 Status = Literal["good", "bad", "unclear", "note"]
 GROUP_NAMES = {
@@ -38,6 +41,9 @@ UNITS = {
     "face_velocity": "coefficients/s",
 }
 FEW_CLIPS = 10
+LISTENING = ("bc", "scorer_auc", "scorer_r1")
+"""Of these more is better, and noise must have less; of others noise must only have something else."""
+BLIND_RESAMPLES = 1000
 
 
 @dataclass(frozen=True)
@@ -71,7 +77,7 @@ def interval_words(x: Interval, form: Callable[[float], str] = percent) -> str:
 
 def verdict(result: Evaluation) -> list[Line]:
     """All sentences, most important first."""
-    lines = [*listens(result), *looks_real(result), *scorer_line(result)]
+    lines = [*in_short(result), *listens(result), *looks_real(result), *scorer_line(result)]
     model = result.summaries.get(result.model or "")
     if model and model.n_clips < FEW_CLIPS:
         lines.append(
@@ -81,6 +87,39 @@ def verdict(result: Evaluation) -> list[Line]:
                 f"{CLAIM_CLIPS} clips nothing is claimed at all.",
             )
         )
+    return lines
+
+
+def in_short(result: Evaluation) -> list[Line]:
+    """Two questions, one sentence each: does it listen, and is its motion closer to real than a real clip of
+    somebody saying something else?
+    """
+    lines = []
+    heard = [e for g, e in result.effects.items() if g in GROUPS]
+    if heard:
+        clear = [GROUP_NAMES[e.group] for e in heard if e.lower_by.above_zero]
+        if len(clear) == len(heard):
+            lines.append(Line("good", f"In short: it listens, in {', '.join(clear)}."))
+        elif clear:
+            others = [GROUP_NAMES[e.group] for e in heard if not e.lower_by.above_zero]
+            text = f"In short: it listens in {', '.join(clear)}; in {', '.join(others)} that can't be shown."
+            lines.append(Line("unclear", text))
+        else:
+            lines.append(Line("bad", "In short: it can't be shown to listen at all."))
+    model, other = result.summaries.get(result.model or ""), result.summaries.get("random-clip")
+    for c in result.comparisons:
+        if model is None or other is None or {c.better, c.worse} != {model.label, other.label}:
+            continue
+        if not c.clear:
+            text = "Its motion can't be told from that of a real clip of somebody saying something else"
+            lines.append(Line("unclear" if c.n_clips < CLAIM_CLIPS else "good", f"{text}, by FGD."))
+        elif c.better == model.label:
+            lines.append(
+                Line("good", "Its motion is nearer to the real one than another real clip is, by FGD.")
+            )
+        else:
+            text = "Its motion is still further from the real one than a real clip of somebody saying"
+            lines.append(Line("bad", f"{text} something else, by FGD, clear of zero."))
     return lines
 
 
@@ -152,3 +191,27 @@ def scorer_line(result: Evaluation) -> list[Line]:
             Line("note", text + " The scorer itself has learnt nothing here, so this figure says nothing.")
         ]
     return [Line("good" if own.low > 0.5 and own.n >= CLAIM_CLIPS else "unclear", text)]
+
+
+def blind(result: Evaluation) -> list[str]:
+    """Measures by which, on this corpus, smooth noise does at least as well as the ground truth, or can't be
+    told from it: names of `summary.MEASURES`.
+    """
+    truth, noise = result.scores.get("ground-truth"), result.scores.get("smooth-noise")
+    if truth is None or noise is None:
+        return []
+    by_clip = {c.clip: c.values for c in noise.clips}
+    found = []
+    for name in MEASURES:
+        pairs = [
+            (c.values[name], by_clip[c.clip][name])
+            for c in truth.clips
+            if name in c.values and name in by_clip.get(c.clip, {})
+        ]
+        if not pairs:
+            continue
+        difference = interval(np.array([a - b for a, b in pairs]), 0, BLIND_RESAMPLES)
+        told = difference.above_zero if name in LISTENING else difference.clear_of_zero
+        if not told:
+            found.append(name)
+    return found

@@ -91,7 +91,7 @@ def draw(result: Evaluation, shown: Sequence[str]) -> dict[str, Plot]:
         "spectra": (plots.spectra(result, shown), "How fast the wrists change their speed."),
         "embedding": (
             plots.embedding_map(result, names),
-            "The embedder's features; the mean pose is one point.",
+            "The embedder's features, the middle 98 % of them; the mean pose, one point, may lie outside.",
         ),
     }
     return {name: Plot(svg, caption) for name, (svg, caption) in candidates.items() if svg is not None}
