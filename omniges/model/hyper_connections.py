@@ -62,12 +62,11 @@ class HyperConnection(nn.Module):
         # One product gives R+1 columns of alpha and one of beta for each stream.
         weights = torch.tanh(self.dynamic(self.norm(x)))
         if not self.writes:
-            alpha = self.static_alpha + self.alpha_scale * weights
-            return _mixed(alpha.to(x.dtype), x, 0), x, None
+            return _mixed(self.static_alpha + self.alpha_scale * weights, x)[:, :, 0], x, None
         alpha = self.static_alpha + self.alpha_scale * weights[..., :-1]
         beta = self.static_beta + self.beta_scale * weights[..., -1]
-        mixed = [_mixed(alpha.to(x.dtype), x, column) for column in range(self.streams + 1)]
-        return mixed[0], torch.stack(mixed[1:], dim=2), beta.to(x.dtype)
+        mixed = _mixed(alpha, x)
+        return mixed[:, :, 0], mixed[:, :, 1:], beta.to(x.dtype)
 
     def write(self, passed: Tensor, beta: Tensor | None, branch: Tensor) -> Tensor:
         """Add the branch's output to every stream.
@@ -81,15 +80,13 @@ class HyperConnection(nn.Module):
         """
         if beta is None:
             return passed + branch[:, :, None]
-        return passed + beta[..., None] * branch[:, :, None]
+        return torch.addcmul(passed, beta[..., None], branch[:, :, None].to(passed.dtype))
 
 
-def _mixed(alpha: Tensor, x: Tensor, column: int) -> Tensor:
-    """One column of alpha^T x: alpha [B, S, R, columns], x [B, S, R, C] to [B, S, C].
+def _mixed(alpha: Tensor, x: Tensor) -> Tensor:
+    """alpha^T x of every token: alpha [B, S, R, columns], x [B, S, R, C] to [B, S, columns, C].
 
-    Written out, because a batched product of so small matrices spends its time on starting them.
+    In float32 under autocast too: matrices so small take longer to convert than to multiply.
     """
-    return sum(
-        (alpha[:, :, stream, column, None] * x[:, :, stream] for stream in range(1, x.shape[2])),
-        start=alpha[:, :, 0, column, None] * x[:, :, 0],
-    )
+    with torch.autocast(x.device.type, enabled=False):
+        return (alpha.float().transpose(2, 3) @ x.float()).to(x.dtype)

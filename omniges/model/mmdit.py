@@ -87,11 +87,11 @@ class StreamLayer(nn.Module):
         """Normed tokens [B, S, C] to turned keys and values, each [B, H, S, E]."""
         key, value = self.key_value(x).chunk(2, dim=-1)
         key, value = split_heads(key, self.heads), split_heads(value, self.heads)
-        return rotate(self.key_norm(key), rotation), value
+        return rotate(self.key_norm(key.float()), rotation), value
 
     def queries(self, x: Tensor, rotation: Rotation) -> Tensor:
         """Normed tokens [B, S, C] to turned queries [B, H, S, E]."""
-        return rotate(self.query_norm(split_heads(self.query(x), self.heads)), rotation)
+        return rotate(self.query_norm(split_heads(self.query(x), self.heads).float()), rotation)
 
 
 class JointLayer(nn.Module):
