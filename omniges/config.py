@@ -224,6 +224,7 @@ class SamplingParams(Section):
         NonNegativeInt  # at a window's end that are drawn again by the next one, which hears further
     )
     batch_clips: PositiveInt  # clips side by side
+    precision: Literal["fp32", "bf16"]  # of the way from noise to gesture; bf16 wants a processor that has it
 
 
 class EmbedderParams(Section):

@@ -81,6 +81,7 @@ def sampling_params(**changes):
         "overlap_frames": 8,
         "lookahead_frames": 4,
         "batch_clips": 4,
+        "precision": "fp32",
     }
     return SamplingParams.model_validate({**values, **changes})
 
@@ -206,5 +207,5 @@ class ToyTokenizer:
         )
         return torch.nn.functional.avg_pool1d(padded, self.smooth, stride=1).transpose(1, 2)
 
-    def normalise(self, gesture):
-        return (gesture - 0.5) / 2.0
+    def estimate(self, latents):
+        return (self.decode_latents(latents) - 0.5) / 2.0

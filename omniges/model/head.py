@@ -90,7 +90,8 @@ class CodeHead(nn.Module):
             [B, N, P, D] weighted code vectors, summed over the levels.
         """
         hidden = self._states(states.flatten(0, 1)).unflatten(0, states.shape[:2])
-        latent = hidden.new_zeros(*states.shape[1:3], self.parts, self.codebooks.shape[-1])
+        size = (*states.shape[1:3], self.parts, self.codebooks.shape[-1])
+        latent = hidden.new_zeros(size, dtype=torch.float32)
         for q in range(self.quantizers):
             level = hidden + self.level[:, q]
             if q:
@@ -98,7 +99,9 @@ class CodeHead(nn.Module):
                 level = level + torch.einsum("bnpd,pdu->bnpu", told, self.coarser[:, q])
             logits = torch.einsum("vbnpu,puk->vbnpk", self._activate(level), self.to_logits[:, q])
             weights = weigh(logits + self.bias[:, q], q)
-            latent = latent + torch.einsum("bnpk,pkd->bnpd", weights, self.codebooks[:, q])
+            # What is moved comes from this sum, so it is exact under autocast too.
+            with torch.autocast(states.device.type, enabled=False):
+                latent = latent + torch.einsum("bnpk,pkd->bnpd", weights.float(), self.codebooks[:, q])
         return latent
 
     def _states(self, states: Tensor) -> Tensor:

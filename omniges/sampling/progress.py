@@ -13,6 +13,7 @@ from torch import Tensor
 from omniges.config import SamplingParams
 from omniges.model.a2g import A2G, TOKEN_WIDTH, Heard
 from omniges.motion.layout import FRAMES_PER_CODE, SIDE_WIDTH
+from omniges.sampling.precision import computing
 from omniges.sampling.sampler import Decoder, DrawnWindow, Past, WindowSampler
 from omniges.sampling.windows import Cover, Window
 
@@ -107,7 +108,8 @@ def settle(
         if window.past and clip.latent is not None:
             past.given[row, : window.past] = True
             past.clean[row, : window.past], past.latent[row, : window.past] = clip.clean, clip.latent
-    sampler = WindowSampler(model, tokenizer, heard.to(device), options)
-    drawn = sampler.draw(past, [clip.generator for clip in clips])
+    with computing(options.precision, device):
+        sampler = WindowSampler(model, tokenizer, heard.to(device), options)
+        drawn = sampler.draw(past, [clip.generator for clip in clips])
     rows = enumerate(zip(clips, windows, strict=True))
     return [clip.take(window, drawn, row, cover.overlap) for row, (clip, window) in rows]

@@ -33,8 +33,8 @@ class Decoder(Protocol):
     def decode_latents(self, latents: Tensor) -> Tensor:
         """[B, N, P, D] to raw gesture [B, 4 N, 415]."""
 
-    def normalise(self, gesture: Tensor) -> Tensor:
-        """[..., 415] raw to normalised."""
+    def estimate(self, latents: Tensor) -> Tensor:
+        """[B, N, P, D] to normalised gesture [B, 4 N, 415], for the model alone to see."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -119,7 +119,7 @@ class WindowSampler:
 
         latent = self.model.code_head.generate(states.unflatten(0, (variants, batch)), weigh)
         latent = torch.where(past.given[..., None, None], past.latent, latent)
-        frames = self.tokenizer.normalise(self.tokenizer.decode_latents(latent))
+        frames = self.tokenizer.estimate(latent).float()
         clean = torch.where(
             past.given[..., None], past.clean, frames.unflatten(1, (-1, FRAMES_PER_CODE)).flatten(2)
         )

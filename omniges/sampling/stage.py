@@ -20,6 +20,7 @@ from omniges.model.loading import load_model
 from omniges.motion.features import features_from_gesture, features_to_motion
 from omniges.motion.layout import PART_NAMES
 from omniges.sampling.generate import Generated, generate_clips
+from omniges.sampling.precision import prepared
 from omniges.sampling.speech import Speech
 from omniges.sampling.swap import Swap, swapped, swaps_of
 from omniges.tokenizers.gesture_tokenizer import GestureTokenizer
@@ -37,7 +38,8 @@ def run(params: Params, workspace: Workspace) -> None:
     """
     device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
     model = load_model(workspace.a2g).to(device)
-    tokenizer = GestureTokenizer.load(workspace).to(device)
+    loaded = GestureTokenizer.load(workspace).to(device)
+    model, tokenizer = prepared(model, loaded, params.sampling.precision)
     own = read_speeches(workspace, model, "test")
     spare = [] if len(own) > 1 else _spare_speeches(workspace, model)
     swaps = swaps_of(own, spare)

@@ -99,6 +99,10 @@ class GestureTokenizer(nn.Module):
         decoded = [model.decode_latent(latents[:, :, i]) for i, (_, model) in enumerate(self._each())]
         return self.denormalise(torch.cat(decoded, dim=-1))
 
+    def estimate(self, latents: Tensor) -> Tensor:
+        """[B, N, 4, D] latents to normalised gesture [B, 4 * N, 415]."""
+        return self.normalise(self.decode_latents(latents))
+
     @property
     def decoder_context(self) -> int:
         """Latents to either side of a frame's own that `decode_latents` lets have a say in it, at most."""
