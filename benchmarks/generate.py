@@ -1,41 +1,45 @@
-"""Frames generated a CPU second, features given: one clip of 64 s, one thread.
+"""Frames generated a CPU second, features given: one clip, one thread.
 
-    python benchmarks/generate.py [--params params.beat2.yaml] [--steps 1 2 4] [--seconds 64]
+    python benchmarks/generate.py [--params params.beat2.yaml] [--steps 1 2 4] [--seconds 64] [--wavlm]
 
 Random weights and a tokenizer of the parameters' sizes; the time doesn't depend on what the weights are.
+Everything is timed in turns, after a warming one, and the median counts; a large matrix product stands beside
+it, since a busy machine slows both. `--wavlm` adds WavLM-base over the whole sound, as the features stage does.
 """
 
 import argparse
+import copy
 import time
+from collections.abc import Callable
 from pathlib import Path
 
+import numpy as np
 import torch
 from step import full_size_model
 
-from omniges.config import load_params
+from omniges.config import Params, load_params
+from omniges.features.wavlm import chunks_of, wavlm_frames
+from omniges.features.wavlm_encoder import WavlmEncoder
+from omniges.features.wavlm_forward import FusedWavLM
 from omniges.motion.layout import GESTURE_WIDTH, PART_NAMES
 from omniges.sampling.generate import generate_clips
+from omniges.sampling.precision import prepared
 from omniges.sampling.speech import Speech
+from omniges.timing import SAMPLE_RATE
 from omniges.tokenizers.gesture_tokenizer import GestureTokenizer
 from omniges.tokenizers.rvqvae import RVQVAE
 from omniges.tokenizers.stage import config_of
 
+FRAMES_GOAL = 1000.0  # a CPU second
+PEER_S, PEER_RATIO = 25.6, 4.0  # CPU seconds that the peer takes for 64 s, WavLM included
+DTYPES = {"fp32": torch.float32, "bf16": torch.bfloat16}
 
-def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--params", type=Path, default=Path("params.beat2.yaml"))
-    parser.add_argument("--steps", type=int, nargs="+", default=[1, 2, 4])
-    parser.add_argument("--seconds", type=float, default=64.0)
-    options = parser.parse_args()
-    torch.set_num_threads(1)
-    params = load_params(options.params)
-    model = full_size_model(params).eval()
-    parts = {part: RVQVAE(config_of(params, part)).eval() for part in PART_NAMES}
-    tokenizer = GestureTokenizer(parts, torch.zeros(GESTURE_WIDTH), torch.ones(GESTURE_WIDTH))
-    frames = round(options.seconds * params.data.fps)
-    n_words = round(2.5 * options.seconds)
-    starts = torch.linspace(0, options.seconds - 0.3, n_words)[:, None]
-    speech = Speech(
+
+def speech_of(params: Params, seconds: float) -> Speech:
+    """Random features of true widths, two and a half words a second."""
+    frames, n_words = round(seconds * params.data.fps), round(2.5 * seconds)
+    starts = torch.linspace(0, seconds - 0.3, n_words)[:, None]
+    return Speech(
         clip="bench",
         wavlm=torch.randn(frames, 768),
         mfcc=torch.randn(frames, params.mfcc.n_mfcc),
@@ -43,12 +47,98 @@ def main() -> None:
         text_span_s=torch.cat([starts, starts + 0.2], 1),
         speaker=0,
     )
-    for steps in options.steps:
-        sampling = params.sampling.model_copy(update={"steps": steps})
-        start = time.process_time()
-        generate_clips(model, tokenizer, [speech], 0, sampling)
-        spent = time.process_time() - start
-        print(f"{steps} step(s): {spent:.2f} CPU s, {frames / spent:.0f} frames a CPU second")
+
+
+def generators(params: Params, options: argparse.Namespace) -> dict[str, Callable[[], object]]:
+    """One job for each precision and number of steps."""
+    model = full_size_model(params).eval()
+    print(f"{sum(p.numel() for p in model.parameters()) / 1e6:.0f} M parameters, {options.seconds:.0f} s")
+    parts = {part: RVQVAE(config_of(params, part)).eval() for part in PART_NAMES}
+    tokenizer = GestureTokenizer(parts, torch.zeros(GESTURE_WIDTH), torch.ones(GESTURE_WIDTH))
+    speech = speech_of(params, options.seconds)
+    jobs: dict[str, Callable[[], object]] = {}
+    for precision in options.precision:
+        ready = prepared(copy.deepcopy(model), tokenizer, precision)
+        for steps in options.steps:
+            changes = {"steps": steps, "precision": precision}
+            if options.window:
+                changes["window_frames"] = options.window
+            sampling = params.sampling.model_copy(update=changes)
+            jobs[f"{precision}, {steps} step(s)"] = lambda ready=ready, sampling=sampling: generate_clips(
+                *ready, [speech], 0, sampling
+            )
+    return jobs
+
+
+def wavlm_job(params: Params, seconds: float, precision: str) -> Callable[[], object]:
+    """WavLM-base over the sound, chunk by chunk."""
+    from transformers import WavLMConfig, WavLMModel
+
+    network = FusedWavLM(
+        WavLMModel(WavLMConfig()), layer=-1, compute=DTYPES[precision], device=torch.device("cpu")
+    )
+    encoder = WavlmEncoder(network, receptive_field=400, stride=320, normalise=False)
+    wave = np.random.default_rng(0).normal(0, 0.1, round(seconds * SAMPLE_RATE)).astype(np.float32)
+    settings, fps = params.wavlm, float(params.data.fps)
+
+    def run() -> object:
+        chunks = chunks_of([wave], settings.chunk_s, settings.overlap_s)
+        return list(wavlm_frames(chunks, encoder, batch=1, fps=fps))
+
+    return run
+
+
+def matmul_job(precision: str) -> Callable[[], object]:
+    """2.15 GFLOP."""
+    a, b = torch.randn(2, 1024, 1024, dtype=DTYPES[precision])
+    return lambda: a @ b
+
+
+def medians(jobs: dict[str, Callable[[], object]], repeats: int) -> dict[str, float]:
+    """Median CPU seconds of each job; turns alternate."""
+    spent: dict[str, list[float]] = {name: [] for name in jobs}
+    for _ in range(repeats + 1):
+        for name, job in jobs.items():
+            start = time.process_time()
+            job()
+            spent[name].append(time.process_time() - start)
+    return {name: float(np.median(times[1:])) for name, times in spent.items()}
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--params", type=Path, default=Path("params.beat2.yaml"))
+    parser.add_argument("--steps", type=int, nargs="+", default=[1, 2, 4])
+    parser.add_argument("--precision", nargs="+", choices=list(DTYPES), default=list(DTYPES))
+    parser.add_argument("--seconds", type=float, default=64.0)
+    parser.add_argument("--window", type=int, help="frames of a window, other than the parameters'")
+    parser.add_argument("--repeats", type=int, default=3)
+    parser.add_argument("--wavlm", action="store_true")
+    options = parser.parse_args()
+    torch.set_num_threads(1)
+    torch.manual_seed(0)
+    params = load_params(options.params)
+    jobs = generators(params, options)
+    for precision in options.precision:
+        jobs[f"matmul, {precision}"] = matmul_job(precision)
+        if options.wavlm:
+            jobs[f"WavLM, {precision}"] = wavlm_job(params, options.seconds, precision)
+    found = medians(jobs, options.repeats)
+    for name, seconds in found.items():
+        rate = (
+            f"{2 * 1.024**3 / seconds:.0f} GFLOP/s" if name.startswith("matmul") else f"{seconds:.2f} CPU s"
+        )
+        print(f"{name}: {rate}")
+    frames = options.seconds * params.data.fps
+    for name, seconds in found.items():
+        if "step" in name:
+            print(f"frames a CPU second, {name}: {frames / seconds:.0f} (goal {FRAMES_GOAL:.0f})")
+    if options.wavlm:
+        for name, seconds in found.items():
+            if "step" in name:
+                whole = seconds + found[f"WavLM, {name.split(',')[0]}"]
+                ratio = PEER_S * options.seconds / 64 / whole
+                print(f"with WavLM over the peer, {name}: {ratio:.1f} (goal {PEER_RATIO:.0f})")
 
 
 if __name__ == "__main__":
