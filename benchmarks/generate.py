@@ -4,7 +4,7 @@
 
 Random weights and a tokenizer of the parameters' sizes; the time doesn't depend on what the weights are.
 Everything is timed in turns, after a warming one, and the median counts; a large matrix product stands beside
-it, since a busy machine slows both. `--wavlm` adds WavLM-base over the whole sound, as the features stage does.
+it, since a busy machine slows both. `--wavlm` adds WavLM-base over the whole sound, as the stage does.
 """
 
 import argparse
