@@ -19,7 +19,7 @@ import shutil
 import statistics
 import tempfile
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -149,14 +149,15 @@ class Network:
 
     def __init__(self) -> None:
         self.seconds = 0.0
-        self._window = text_feature.TextEncoder._window
-        text_feature.TextEncoder._window = self._timed  # type: ignore[method-assign]
+        window = text_feature.TextEncoder._window
 
-    def _timed(self, *arguments: object) -> np.ndarray:
-        start = time.process_time()
-        found = self._window(*arguments)
-        self.seconds += time.process_time() - start
-        return found
+        def timed_window(encoder: text_feature.TextEncoder, words: Sequence[str]) -> np.ndarray:
+            start = time.process_time()
+            found = window(encoder, words)
+            self.seconds += time.process_time() - start
+            return found
+
+        text_feature.TextEncoder._window = timed_window  # type: ignore[method-assign]
 
 
 def stage_seconds(params: Params, W: Workspace, clips: list[str], network: Network) -> dict[str, float]:

@@ -9,6 +9,7 @@ from typing import IO, Any
 from omniges.config import Params, load_params
 from omniges.data.clips import planned
 from omniges.errors import DataError, PipelineError
+from omniges.files import read_json, write_json
 from omniges.pipeline.graph import Graph, read_graph
 from omniges.pipeline.locks import acquire, exclusive, holder
 from omniges.pipeline.plan import Plan
@@ -19,8 +20,12 @@ from omniges.workspace import Workspace, lasting_checkout
 
 STATE = Path(".omniges")
 """The pipeline's own folder in a checkout: locks and marks of running jobs, and its records."""
+FORCED = STATE / "forced.json"
+"""Stages that the run at work was told to compute anew, for the processes that it starts."""
 RAW_KINDS = ("npz", "expression", "wav", "textgrid", "sem")
 OPTIONAL_KINDS = ("expression", "sem")
+RANKED = ("tokenizers", "train")
+"""Stages that know how to work as several processes."""
 LOOKING = (
     "dryrun",
     "touch",
@@ -125,6 +130,9 @@ class SnakemakePlan:
         if main and not dry:
             _take_lock()
             shutil.rmtree(cls.MARKS, ignore_errors=True)
+            write_json(FORCED, sorted(wanted))
+        elif not main and FORCED.is_file():  # on another node, the command line is not the user's
+            wanted = frozenset(read_json(FORCED))
         plan = make_plan(params, forced=wanted)
         restored = False
         if main and not dry:
@@ -180,8 +188,19 @@ class SnakemakePlan:
         """Shell command of a stage's jobs. Its braces are Snakemake's: wildcards, threads, log and output."""
         option = {"one": "", "clip": " --shard {wildcards.label}", "part": " --part {wildcards.label}"}
         force = " --force" if stage in self._forced else ""
-        call = f"{sys.executable} -m omniges stage {stage}{option[self.plan.graph[stage].unit]}{force}"
-        return f"OMP_NUM_THREADS={{threads}} {call} 2>&1 | tee {{log}} && touch {{output}}"
+        start, threads = f"{sys.executable} -m", "{threads}"
+        if stage in RANKED:
+            start = "{params.launch}"
+            threads = "$((({threads} + {resources.ranks} - 1) / {resources.ranks}))"
+        call = f"{start} omniges stage {stage}{option[self.plan.graph[stage].unit]}{force}"
+        return f"OMP_NUM_THREADS={threads} {call} 2>&1 | tee {{log}} && touch {{output}}"
+
+    def launch(self, wildcards: Any, resources: Any) -> str:
+        """How a job of `RANKED` starts Python: alone, or as `resources.ranks` processes of one node."""
+        ranks = int(resources.ranks)
+        if ranks == 1:
+            return f"{sys.executable} -m"
+        return f"{sys.executable} -m torch.distributed.run --standalone --nproc_per_node {ranks} -m"
 
 
 def _asked() -> Any:

@@ -53,7 +53,7 @@ rule write_report:
         plan.mark("evaluate"),
     log:
         "reports/logs/evaluate.log",
-    threads: workflow.cores or 4
+    threads: workflow.resource_settings.cores or 4
     resources:
         mem_mb=16000,
         runtime=720,

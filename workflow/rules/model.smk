@@ -8,10 +8,13 @@ rule train_model:
         plan.mark("train"),
     log:
         "reports/logs/train.log",
-    threads: workflow.cores or 8
+    threads: workflow.resource_settings.cores or 8
     resources:
+        ranks=1,
         mem_mb=16000,
         runtime=4320,
+    params:
+        launch=plan.launch,
     shell:
         plan.command("train")
 
@@ -23,7 +26,7 @@ rule generate_gestures:
         plan.mark("generate"),
     log:
         "reports/logs/generate.log",
-    threads: workflow.cores or 4
+    threads: workflow.resource_settings.cores or 4
     resources:
         mem_mb=8000,
         runtime=720,
