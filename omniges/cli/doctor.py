@@ -87,9 +87,18 @@ def _disk() -> Iterator[Finding]:
     )
 
 
+def _has_params() -> bool:
+    """Outside a checkout nothing asks for a corpus; `omniges generate` and `view` work without."""
+    return Path("params.yaml").is_file()
+
+
 def _params() -> Iterator[Finding]:
     from omniges.config import load_params
 
+    if not _has_params():
+        remedy = "For the pipeline, run it in the repository's root; generate and view need none"
+        yield Finding("params.yaml", "optional", "none in this folder", remedy)
+        return
     params = load_params()
     yield Finding("params.yaml", "ok", f"corpus {params.data.name}, {params.data.fps} fps")
 
@@ -97,6 +106,8 @@ def _params() -> Iterator[Finding]:
 def _encoders() -> Iterator[Finding]:
     from omniges.config import load_params
 
+    if not _has_params():
+        return
     params = load_params()
     for name, model in (("wavlm", params.wavlm.model), ("text", params.text.model)):
         if model == "tiny":
@@ -121,6 +132,8 @@ def _hub_cache() -> Path:
 def _data() -> Iterator[Finding]:
     from omniges.config import load_params
 
+    if not _has_params():
+        return
     params = load_params()
     root = Path(params.data.root)
     if root.is_dir():
@@ -138,13 +151,18 @@ def _models() -> Iterator[Finding]:
     if found:
         yield Finding("model", "ok", f"{len(found)} trained; newest {found[-1].parent.parent}")
     else:
-        yield Finding("model", "optional", "none trained in models/", "Train one: make demo, or dvc repro")
+        yield Finding(
+            "model",
+            "optional",
+            "none trained in models/",
+            "Train one (make demo), or name one by --model",
+        )
 
 
 def _smplx() -> Iterator[Finding]:
     from omniges.config import load_params
 
-    path = load_params().evaluate.smplx_model
+    path = load_params().evaluate.smplx_model if _has_params() else None
     if path is None:
         remedy = (
             "For SMPL-X meshes and metrics: get the file from smpl-x.is.tue.mpg.de, set evaluate.smplx_model"

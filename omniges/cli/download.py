@@ -11,9 +11,8 @@ from omniges.errors import DataError
 from omniges.files import read_json
 
 log = logging.getLogger(__name__)
-BY_HAND = """Not on a hub, so not fetched here:
-  SMPL-X body         https://smpl-x.is.tue.mpg.de  (own licence; set evaluate.smplx_model)
-  published RVQ-VAEs  see the README of GestureLSM or SynTalker  (set tokenizers.checkpoints)"""
+BY_HAND = """Behind a registration, so not fetched here:
+  SMPL-X body  https://smpl-x.is.tue.mpg.de  (own licence; set evaluate.smplx_model)"""
 
 
 def download(
@@ -23,7 +22,7 @@ def download(
     folder: Annotated[Path | None, typer.Option(help="Where to; each thing has a usual place.")] = None,
     yes: Annotated[bool, typer.Option("--yes", "-y", help="The licence is read and agreed to.")] = False,
 ) -> None:
-    """Fetch BEAT2, WavLM or a text encoder; an interrupted download goes on where it stopped."""
+    """Fetch BEAT2, WavLM, a text encoder or published tokenizers; interrupted downloads go on."""
     sources = read_json(Path(__file__).with_name("sources.json"))
     if not what:
         for name, source in sources.items():
@@ -42,9 +41,7 @@ def download(
 
 def _fetch(name: str, source: dict[str, Any], folder: Path, yes: bool) -> None:
     """Show size and licence, ask, fetch; the hub's client checks hashes and resumes."""
-    import httpx
     from huggingface_hub import HfApi, snapshot_download
-    from huggingface_hub.errors import HfHubHTTPError, LocalEntryNotFoundError, OfflineModeIsEnabled
 
     try:
         info: Any = HfApi().repo_info(source["repo"], repo_type=source["kind"], files_metadata=True)
@@ -53,6 +50,11 @@ def _fetch(name: str, source: dict[str, Any], folder: Path, yes: bool) -> None:
             for entry in info.siblings or []
             if any(fnmatch(entry.rfilename, pattern) for pattern in source["files"])
         ]
+        if not sizes:
+            raise DataError(
+                f"{name}: {source['repo']} holds none of {', '.join(source['files'])} any more. "
+                "Look at its page, and fetch by hand."
+            )
         typer.echo(f"{name}: {source['what']}; {len(sizes)} files, {sum(sizes) / 1e9:.2f} GB → {folder}")
         typer.echo(f"licence: {source['licence']}")
         if not yes and not typer.confirm("Fetch it?"):
@@ -64,10 +66,18 @@ def _fetch(name: str, source: dict[str, Any], folder: Path, yes: bool) -> None:
             allow_patterns=source["files"],
             local_dir=folder,
         )
-    except (HfHubHTTPError, LocalEntryNotFoundError, OfflineModeIsEnabled, httpx.HTTPError, OSError) as error:
+    except Exception as error:
+        if not _is_networks(error):
+            raise
         reason = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
         raise DataError(
             f"{name}: {source['repo']} can't be had from the Hugging Face hub: {reason}. "
             "Is there a network, and is HF_HUB_OFFLINE unset? Run the same command again to go on."
         ) from error
     log.info("%s: fetched into %s. %s", name, folder, source["then"])
+
+
+def _is_networks(error: Exception) -> bool:
+    """Whether the hub's client raised, or the HTTP library below it, which has changed before."""
+    packages = {kind.__module__.split(".")[0] for kind in type(error).__mro__}
+    return isinstance(error, OSError) or bool(packages & {"huggingface_hub", "httpx", "httpx2", "requests"})

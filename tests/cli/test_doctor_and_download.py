@@ -42,10 +42,20 @@ def test_doctor_names_what_is_there_and_what_to_do(tmp_path, monkeypatch):
 
 
 def test_doctor_ends_with_1_where_something_needed_is_missing(tmp_path, monkeypatch):
-    monkeypatch.chdir(tmp_path)  # no params.yaml
+    text = (ROOT / "params.yaml").read_text().replace("smplx_model: null", "smplx_model: nowhere.npz")
+    (tmp_path / "params.yaml").write_text(text)
+    monkeypatch.chdir(tmp_path)
     result = run(doctor)
     assert result.exit_code == 1
     assert "MISSING" in result.output
+    assert "nowhere.npz" in result.output
+
+
+def test_doctor_outside_a_checkout_asks_for_nothing(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    result = run(doctor)
+    assert result.exit_code == 0, result.output
+    assert "none in this folder" in result.output
 
 
 def test_doctor_counts_a_broken_install_as_a_finding(monkeypatch):
@@ -95,14 +105,34 @@ def test_download_shows_size_and_licence_before_it_fetches(tmp_path, monkeypatch
         assert fetched[0][1]["revision"] == "abc"
 
 
-def test_download_without_network_says_so(monkeypatch):
-    import httpx
+@pytest.mark.parametrize("library", ["httpx", "httpx2", "requests", "huggingface_hub"])
+def test_download_without_network_says_so_whatever_library_the_hub_uses(monkeypatch, library):
     import huggingface_hub
 
+    gone = type("ConnectError", (Exception,), {"__module__": f"{library}._exceptions"})
+
     def unreachable(*_, **__):
-        raise httpx.ConnectError("no route to host")
+        raise gone("no route to host")
 
     monkeypatch.setattr(huggingface_hub.HfApi, "repo_info", unreachable)
     result = run(download, "wavlm", "--yes")
     assert isinstance(result.exception, DataError)
     assert "Is there a network" in str(result.exception)
+
+
+def test_download_does_not_hide_a_fault_of_its_own(monkeypatch):
+    import huggingface_hub
+
+    def broken(*_, **__):
+        raise KeyError("sha")
+
+    monkeypatch.setattr(huggingface_hub.HfApi, "repo_info", broken)
+    assert isinstance(run(download, "wavlm", "--yes").exception, KeyError)
+
+
+def test_download_of_files_that_are_gone_is_refused(monkeypatch):
+    import huggingface_hub
+
+    info = type("Info", (), {"sha": "abc", "siblings": ()})
+    monkeypatch.setattr(huggingface_hub.HfApi, "repo_info", lambda *_, **__: info)
+    assert "any more" in str(run(download, "tokenizers", "--yes").exception)
