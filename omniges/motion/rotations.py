@@ -109,7 +109,7 @@ def slerp(start: Tensor, end: Tensor, share: Tensor) -> Tensor:
 
 
 def geodesic_angle(one: Tensor, other: Tensor) -> Tensor:
-    """Angle between rotation matrices, accurate at 0 and pi.
+    """Angle between rotation matrices, accurate at 0 and pi: atan2 of twice its sine and twice its cosine.
 
     Args:
         one: [..., 3, 3].
@@ -117,7 +117,11 @@ def geodesic_angle(one: Tensor, other: Tensor) -> Tensor:
     Returns:
         [...] radians in [0, pi].
     """
-    return matrix_to_axis_angle(one.transpose(-1, -2) @ other).norm(dim=-1)
+    _check_end(one, (3, 3), "geodesic_angle")
+    turn = one.transpose(-1, -2) @ other
+    skew = turn - turn.transpose(-1, -2)
+    sine = torch.stack([skew[..., 2, 1], skew[..., 0, 2], skew[..., 1, 0]], dim=-1).norm(dim=-1)
+    return torch.atan2(sine, turn.diagonal(dim1=-2, dim2=-1).sum(-1) - 1)
 
 
 def _check_end(value: Tensor, wanted: tuple[int, ...], where: str) -> None:

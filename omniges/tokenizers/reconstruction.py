@@ -65,7 +65,8 @@ def measure(
     for values in wanted:
         clip_codes, by_kept = _passes(model, statistics, values)
         codes.append(clip_codes)
-        found.append([_figures(PARTS[part], statistics, raw, values, fps, embedder) for raw in by_kept])
+        truth = _Channels.of(PARTS[part], values.astype(np.float64))
+        found.append([_figures(PARTS[part], statistics, raw, truth, fps, embedder) for raw in by_kept])
     joined = {
         name: [np.concatenate([clip[kept][name] for clip in found]) for kept in range(len(found[0]))]
         for name in found[0][0]
@@ -75,9 +76,9 @@ def measure(
     by_joint = {name: means.pop(name)[-1] for name in list(means) if name.endswith(BY_JOINT)}
     floor = {TRUE_SLIDE: means.pop(TRUE_SLIDE)[-1]} if TRUE_SLIDE in means else {}
     if embedder is not None and features is not None:
-        truth = embedder.features(wanted)
-        means["fgd"] = [distance(truth, kept) for kept in features]
-        floor["fgd_of_train_split"] = distance(truth, embedder.train)
+        real = embedder.features(wanted)
+        means["fgd"] = [distance(real, kept) for kept in features]
+        floor["fgd_of_train_split"] = distance(real, embedder.train)
     return {
         "split": split,
         "clips": len(clips),
@@ -102,19 +103,35 @@ def _passes(
     return codes[0].cpu(), [x * std + mean for x in decoded]
 
 
+@dataclass(frozen=True)
+class _Channels:
+    """A clip's raw channels and what they mean in space."""
+
+    values: NDArray[np.float64]  # [T, C]
+    turns: Tensor  # [T, J, 3, 3], float64; J may be 0
+    places: Tensor  # [T, M, 3] metres, the pelvis standing still
+
+    @classmethod
+    def of(cls, part: Part, values: NDArray[np.float64]) -> "_Channels":
+        joints = len(part.joints)
+        rot6d = torch.from_numpy(values[:, : joints * ROT6D]).unflatten(1, (joints, ROT6D))
+        turns = rot6d_to_matrix(rot6d)
+        return cls(values, turns, posed(part, turns) if joints else turns.new_zeros(len(values), 0, 3))
+
+
 def _figures(
     part: Part,
     statistics: Statistics,
-    found: NDArray[np.float64],
-    wanted: NDArray[np.float32],
+    raw: NDArray[np.float64],
+    truth: _Channels,
     fps: float,
     embedder: MotionEmbedder | None,
 ) -> Figures:
     """One clip's errors, frame by frame, and its features."""
-    figures = _errors(part, found, wanted.astype(np.float64), fps)
-    figures["normalised_abs_error"] = np.abs((found - wanted) / statistics.std).mean(axis=1)
+    figures = _errors(part, _Channels.of(part, raw), truth, fps)
+    figures["normalised_abs_error"] = np.abs((raw - truth.values) / statistics.std).mean(axis=1)
     if embedder is not None:
-        figures["features"] = embedder.features([found])
+        figures["features"] = embedder.features([raw])
     return figures
 
 
@@ -135,62 +152,40 @@ def code_use(codes: Tensor, size: int, quantizers: int) -> dict[str, list[float]
     return {"used_share": [round(v, 4) for v in shares], "perplexity": [round(v, 2) for v in perplexities]}
 
 
-def _errors(part: Part, found: NDArray[np.float64], wanted: NDArray[np.float64], fps: float) -> Figures:
-    """Named errors of one clip, a value (or a row of joints) for each frame; found and wanted [T, C] raw."""
+def _errors(part: Part, found: _Channels, truth: _Channels, fps: float) -> Figures:
+    """Named errors of one clip, a value (or a row of joints) for each frame."""
     if not part.joints:
-        velocity = np.abs(np.diff(found, axis=0) - np.diff(wanted, axis=0)).mean(axis=1)
-        return {"abs_error": np.abs(found - wanted).mean(axis=1), "velocity_error_per_s": velocity * fps}
-    turns, true_turns = (_turns(part, x) for x in (found, wanted))
-    places, true_places = posed(part, turns), posed(part, true_turns)
-    speed = (places.diff(dim=0) - true_places.diff(dim=0)).norm(dim=-1)
-    degrees = torch.rad2deg(geodesic_angle(turns, true_turns))
-    millimetres = (places - true_places).norm(dim=-1) * MM_PER_M
+        gap = found.values - truth.values
+        velocity = np.abs(np.diff(gap, axis=0)).mean(axis=1) * fps
+        return {"abs_error": np.abs(gap).mean(axis=1), "velocity_error_per_s": velocity}
+    gap_m = found.places - truth.places
+    degrees = torch.rad2deg(geodesic_angle(found.turns, truth.turns))
+    millimetres = gap_m.norm(dim=-1) * MM_PER_M
     errors = {
         "degrees": degrees.mean(1).numpy(),
         "joints_mm": millimetres.mean(1).numpy(),
-        "velocity_mm_per_s": speed.mean(1).numpy() * MM_PER_M * fps,
-        "degrees_by_joint": degrees.numpy(),
-        "joints_mm_by_joint": millimetres.numpy(),
+        "velocity_mm_per_s": gap_m.diff(dim=0).norm(dim=-1).mean(1).numpy() * MM_PER_M * fps,
+        "degrees" + BY_JOINT: degrees.numpy(),
+        "joints_mm" + BY_JOINT: millimetres.numpy(),
     }
-    if walks(part):
-        errors |= _path_errors(part, (found, places.numpy()), (wanted, true_places.numpy()), fps)
-    return errors
+    return errors | _path_errors(part, found, truth, fps) if walks(part) else errors
 
 
-def _path_errors(
-    part: Part,
-    found: tuple[NDArray[np.float64], NDArray[np.float64]],
-    wanted: tuple[NDArray[np.float64], NDArray[np.float64]],
-    fps: float,
-) -> Figures:
-    """Errors of the integrated translation, and how fast feet slide that the truth keeps on the ground.
-
-    Args:
-        part: lower_trans.
-        found: channels [T, C] and joints [T, M, 3] with the pelvis standing still.
-        wanted: the same of the truth.
-        fps: frames a second.
-    """
-    path, true_path = (translation_from_features(x[:, -N_TRANS:], np.zeros(2)) for x, _ in (found, wanted))
-    step = np.linalg.norm(np.diff(path, axis=0) - np.diff(true_path, axis=0), axis=1)
+def _path_errors(part: Part, found: _Channels, truth: _Channels, fps: float) -> Figures:
+    """Errors of the integrated translation, and how fast feet slide that the truth keeps on the ground."""
+    path, true_path = (translation_from_features(x.values[:, -N_TRANS:], np.zeros(2)) for x in (found, truth))
     feet = [moved_joints(part).index(joint) for joint in CONTACT_JOINTS]
-    speed, true_speed = (
-        np.linalg.norm(np.diff(places[:, feet] + way[:, None], axis=0), axis=-1)
-        for (_, places), way in ((found, path), (wanted, true_path))
+    moves, true_moves = (
+        np.linalg.norm(np.diff(x.places.numpy()[:, feet] + way[:, None], axis=0), axis=-1)
+        for x, way in ((found, path), (truth, true_path))
     )
-    grounded = true_speed < CONTACT_M
+    grounded = true_moves < CONTACT_M
     return {
         "trans_drift_mm": np.linalg.norm(path - true_path, axis=1) * MM_PER_M,
-        "trans_velocity_mm_per_s": step * MM_PER_M * fps,
-        "foot_slide_mm_per_s": speed[grounded] * MM_PER_M * fps,
-        TRUE_SLIDE: true_speed[grounded] * MM_PER_M * fps,
+        "trans_velocity_mm_per_s": np.linalg.norm(np.diff(path - true_path, axis=0), axis=1) * MM_PER_M * fps,
+        "foot_slide_mm_per_s": moves[grounded] * MM_PER_M * fps,
+        TRUE_SLIDE: true_moves[grounded] * MM_PER_M * fps,
     }
-
-
-def _turns(part: Part, channels: NDArray[np.float64]) -> Tensor:
-    """[T, C] to [T, J, 3, 3]."""
-    joints = len(part.joints)
-    return rot6d_to_matrix(torch.from_numpy(channels[:, : joints * ROT6D]).unflatten(1, (joints, ROT6D)))
 
 
 def _mean(values: NDArray[np.float64]) -> Any:
