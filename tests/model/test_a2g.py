@@ -3,6 +3,7 @@ from dataclasses import replace
 import a2g_toys as toys
 import pytest
 import torch
+from torch.utils.flop_counter import FlopCounterMode
 
 from omniges.errors import ShapeError
 from omniges.model.a2g import UNKNOWN_SPEAKER
@@ -38,6 +39,29 @@ def test_absent_text_equals_withheld_text(net):
     withheld = replace(heard, text_mask=torch.zeros_like(heard.text_mask))
     torch.testing.assert_close(states(net, none), states(net, withheld), atol=1e-4, rtol=1e-4)
     assert not torch.allclose(states(net, heard), states(net, none), atol=1e-3)
+
+
+def test_absent_text_costs_nothing():
+    """No word, no product: nothing that the text stream owns is multiplied."""
+    net = toys.model()
+    heard = toys.heard(words=3)
+    none = replace(
+        heard, text=heard.text[:, :0], text_mask=heard.text_mask[:, :0], text_span_s=heard.text_span_s[:, :0]
+    )
+    called = []
+    for layer in net.transformer.layers:
+        for module in layer.streams["text"].modules():
+            module.register_forward_hook(lambda *_: called.append(1))
+    states(net, none)
+    assert not called
+    with FlopCounterMode(display=False) as silent:
+        net.listen(none)
+    with FlopCounterMode(display=False) as told:
+        net.listen(heard)
+    words = 2 * 3 * 2 * toys.TEXT * net.config.sizes.text_width  # 2 rows of 3 words, 2 operations a weight
+    assert told.get_total_flops() - silent.get_total_flops() == words
+    states(net, heard)
+    assert called
 
 
 def test_withheld_audio_leaves_no_trace_of_it(net):
