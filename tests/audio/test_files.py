@@ -96,3 +96,13 @@ def test_one_sample_and_silence_are_sound(tmp_path):
     np.testing.assert_array_equal(read_wave(tmp_path / "one.wav"), np.float32([0.25]))
     soundfile.write(tmp_path / "zero.wav", np.zeros(16_000, np.float32), 16_000)
     assert not read_wave(tmp_path / "zero.wav").any()
+
+
+def test_a_playlist_does_not_choose_what_is_read(tmp_path):
+    """FFmpeg alone would read the other file."""
+    soundfile.write(tmp_path / "other.wav", np.full(16_000, 0.5, np.float32), 16_000)
+    (tmp_path / "list.wav").write_text("ffconcat version 1.0\nfile other.wav\n")
+    with av.open(str(tmp_path / "list.wav")) as container:
+        assert container.format.name == "concat"
+    with pytest.raises(DataError, match=r"list\.wav: no sound"):
+        read_wave(tmp_path / "list.wav")

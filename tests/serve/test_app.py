@@ -80,7 +80,7 @@ def test_words_and_another_take_of_the_same_recording(server, tone):
     assert np.abs(turns_of(second[1:-1]) - turns_of(first[1:-1])).max() > 1e-3
 
 
-CONCAT = b"ffconcat version 1.0\nfile /etc/hostname.wav\n"
+CONCAT = b"ffconcat version 1.0\nfile speech.wav\n"
 
 
 @pytest.mark.parametrize(
