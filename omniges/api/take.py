@@ -50,6 +50,7 @@ class Take:
         *,
         height: int = 480,
         blendshape_matrix: Path | None = None,
+        smplx_model: Path | None = None,
     ) -> list[Path]:
         """Write `seedS.FORMAT` for every format, and beside them what the viewer needs: sound, words, notes.
 
@@ -58,6 +59,7 @@ class Take:
             formats: some of `FORMATS`.
             height: of the video, pixels.
             blendshape_matrix: the user's ARKit map for `json`; see docs/exports.md.
+            smplx_model: the user's licensed SMPL-X file, whose mesh the video shows.
 
         Returns:
             The files of the formats.
@@ -80,8 +82,9 @@ class Take:
             elif kind == "json":
                 notes["blendshapes"] = write_arkit_json(path, self.motion, matrix)
             else:
+                label = f"{self.name}, seed {self.seed}"
                 render_comparison(
-                    path, {f"{self.name}, seed {self.seed}": self.motion}, self.wave, height=height
+                    path, {label: self.motion}, self.wave, height=height, smplx_model=smplx_model
                 )
         write_sound(folder / "speech.wav", self.wave)
         words = [{"text": w.text, "start_s": w.start_s, "end_s": w.end_s} for w in self.words]

@@ -42,6 +42,9 @@ def generate(
     blendshape_matrix: Annotated[
         Path | None, typer.Option(help="ARKit to FLAME, 51 x 103 (.npy), for json.")
     ] = None,
+    smplx_model: Annotated[
+        Path | None, typer.Option(help="Your licensed SMPL-X file: its mesh is drawn in the video.")
+    ] = None,
     raw_hz: Annotated[
         int | None, typer.Option(min=1, help="The pipe holds no WAV but 16-bit mono samples at this rate.")
     ] = None,
@@ -63,6 +66,11 @@ def generate(
         "text_guidance": text_guidance,
         "temperature": temperature,
     }
+    ways: dict[str, Any] = {
+        "height": height,
+        "blendshape_matrix": blendshape_matrix,
+        "smplx_model": smplx_model,
+    }
     steps_of_cleaning = tuple(step.strip() for step in clean.split(",") if step.strip())
     if live:
         if transcript is not None or variants > 1:
@@ -71,7 +79,7 @@ def generate(
             )
         take = take_of_pipe(omniges, sys.stdin.buffer, raw_hz, speaker=speaker, seed=seed, **options)
         take = take.cleaned(steps_of_cleaning)
-        take.save(out / take.name, kinds, height=height, blendshape_matrix=blendshape_matrix)
+        take.save(out / take.name, kinds, **ways)
         log.info(
             "%s: %d frames; look: omniges view %s", out / take.name, take.motion.n_frames, out / take.name
         )
@@ -83,7 +91,7 @@ def generate(
             heard = omniges.hear(path, transcript=words, speaker=speaker, show=True)
             for take_seed in range(seed, seed + variants):
                 take = omniges.generate(heard, seed=take_seed, clean=steps_of_cleaning, show=True, **options)
-                files = take.save(out / path.stem, kinds, height=height, blendshape_matrix=blendshape_matrix)
+                files = take.save(out / path.stem, kinds, **ways)
                 log.info("%d of %d: %s", number, len(recordings), ", ".join(map(str, files)))
         except OmnigesError as error:
             if len(recordings) == 1:

@@ -12,6 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from omniges.api import FORMATS, MotionBlock, Omniges, Take
+from omniges.api.streaming import joined
 from omniges.errors import DataError
 from omniges.rendering.face import face_weights
 from omniges.rendering.page import face_json, facts_json, frames_json, sound_json, stage_json
@@ -58,11 +59,11 @@ class Mover:
         The caller holds `turn`.
         """
         options = self.omniges.options()
-        blocks: list[Motion] = []
+        blocks: list[MotionBlock] = []
         for block in self._until_closing(
             self.omniges.stream(chunks, speaker=speaker, seed=seed, name=kept.name)
         ):
-            blocks.append(block.motion)
+            blocks.append(block)
             yield block_message(block.start_frame, block.motion, joined(blocks[-RECENT:]))
         motion = joined(blocks)
         notes = {
@@ -80,15 +81,6 @@ class Mover:
             if self.closing.is_set():
                 raise DataError("The server is ending.")
             yield block
-
-
-def joined(blocks: list[Motion]) -> Motion:
-    """Blocks of one motion as one."""
-    arrays = {
-        name: np.concatenate([getattr(block, name) for block in blocks])
-        for name in ("poses", "trans", "expressions")
-    }
-    return Motion(**arrays, betas=blocks[0].betas, fps=blocks[0].fps)
 
 
 def begun(kept: Kept, seconds: float) -> Message:
