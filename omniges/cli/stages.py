@@ -25,6 +25,8 @@ def stage(
     force: Annotated[bool, typer.Option("--force", help="Compute even what is known.")] = False,
 ) -> None:
     """Run one unit of the pipeline; restores what earlier runs have done already."""
+    if shard is not None:  # as the rules have it, and before numpy: sums over more threads give other bytes
+        os.environ.setdefault("OMP_NUM_THREADS", "1")
     from omniges.cli.planning import load_graph
 
     params = load_params()

@@ -5,6 +5,7 @@ is written down at each start; while it only shrinks, it is still the same run. 
 end.
 """
 
+import contextlib
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -71,7 +72,9 @@ class Progress:
         return Left(done=len(finished), jobs=len(jobs), seconds=left, share=1 - left / whole)
 
     def _jobs(self) -> dict[str, float | None]:
-        return read_json(self._plan) if self._plan.is_file() else {}
+        with contextlib.suppress(OSError, ValueError):  # nobody started a run here, or its record is damaged
+            return read_json(self._plan)
+        return {}
 
     def _finished(self) -> set[str]:
         return set(self._log.read_text("utf-8").splitlines()) if self._log.is_file() else set()

@@ -1,8 +1,8 @@
 """Runs every unit of the checkout in the working directory, killing its process at seeded moments.
 
 `python killing.py REFERENCE OUT KILLS SEED`: REFERENCE is a checkout of the same parameters in which
-everything was made undisturbed, as this script does with KILLS = 0; OUT gets what was seen. Packages are
-imported once; each attempt is a fork.
+everything was made undisturbed, as this script does with KILLS = {"else": 0}; OUT gets what was seen.
+Packages are imported once; each attempt is a fork.
 
 A moment is a place in the order of a unit's own changes to files (opening for writing, renaming, linking,
 removing): the same seed kills at the same places. Every other kill is by the clock instead, since extension
@@ -41,6 +41,25 @@ CHANGES = {
 }
 ASKED = STATE / "asked.jsonl"
 LOG = STATE / "attempts.log"
+IMPORTED_LATE = (
+    "av",
+    "matplotlib.figure",
+    "scipy.fft",
+    "scipy.ndimage",
+    "scipy.signal",
+    "soundfile",
+    "soxr",
+    "tokenizers",
+    "transformers.models.auto.modeling_auto",
+    "transformers.models.bert.modeling_bert",
+    "transformers.models.wavlm.modeling_wavlm",
+    "omniges.corpus.clips",
+    "omniges.corpus.card",
+    "omniges.corpus.tree",
+    "omniges.features.text",
+    "omniges.features.wavlm_encoder",
+)
+"""What real stages import only when they need it: every fork would do that anew."""
 
 
 @dataclass
@@ -54,20 +73,30 @@ class Seen:
     faults: list[str] = field(default_factory=list)
 
 
-def main(reference: Path, out: Path, kills: int, seed: int) -> None:
-    """Go through all units, producers first."""
+def main(reference: Path, out: Path, kills: dict[str, int], seed: int) -> None:
+    """Go through all units, producers first.
+
+    Args:
+        reference: see above.
+        out: see above.
+        kills: of each stage; "else" for those that are not named.
+        seed: of the moments.
+    """
     params = load_params()
     plan = make_plan(params)
     for stage in plan.graph.stages.values():
         importlib.import_module(stage.run.partition(":")[0])
+    for module in IMPORTED_LATE if "torch" in sys.modules else ():
+        importlib.import_module(module)
     found: dict[str, Seen] = {}
     for stage_name in plan.graph.stages:
         seen = found[stage_name] = Seen()
         units = [unit.name for unit in plan.of_stage(stage_name)]
         for number, unit in enumerate(units):
-            share = kills // len(units) + (number < kills % len(units))
+            count = kills.get(stage_name, kills["else"])
+            share = count // len(units) + (number < count % len(units))
             victim = _Victim(unit, reference, seen, random.Random(f"{seed} {unit}"))
-            victim.torment(share) if kills else victim.measure()
+            victim.torment(share) if count else victim.measure()
     out.write_text(json.dumps({name: vars(seen) for name, seen in found.items()}))
 
 
@@ -231,4 +260,4 @@ def _for_writing(arguments: tuple[Any, ...]) -> bool:
 
 
 if __name__ == "__main__":
-    main(Path(sys.argv[1]), Path(sys.argv[2]), int(sys.argv[3]), int(sys.argv[4]))
+    main(Path(sys.argv[1]), Path(sys.argv[2]), json.loads(sys.argv[3]), int(sys.argv[4]))

@@ -31,7 +31,7 @@ def main() -> None:
     """Run it; a non-zero exit of any command ends it."""
     with tempfile.TemporaryDirectory() as folder:
         copy = Path(folder) / "omniges"
-        _copy(copy)
+        make_copy(copy)
         call(copy, "omniges", "params", *(f"--set={key}={json.dumps(value)}" for key, value in SMALL.items()))
         call(copy, "dvc", "repro")
         lost = [name for name in EXPECTED if not (copy / "reports" / name).is_file()]
@@ -55,7 +55,7 @@ def ran(copy: Path) -> list[str]:
     return (copy / ".omniges" / "ran.jsonl").read_text("utf-8").splitlines()
 
 
-def _copy(target: Path) -> None:
+def make_copy(target: Path) -> None:
     listed = subprocess.run(
         ["git", "ls-files", "-co", "--exclude-standard", "-z"], cwd=ROOT, check=True, capture_output=True
     ).stdout
