@@ -266,6 +266,8 @@ def _windows(stream: GestureStream, speech: Speech) -> Iterator[GestureBlock]:
 def _wave(audio: Path | str | NDArray[np.float32]) -> NDArray[np.float32]:
     """[N] at 16 kHz; a file's lies on disk."""
     if isinstance(audio, str | Path):
+        if Path(audio).is_dir():
+            raise DataError(f"{audio}: is a folder, wanted one sound file. Take its files one by one.")
         return Spool.of(stream_wave(Path(audio)), np.float32)
     wave = np.asarray(audio, np.float32)
     if wave.ndim != 1 or not np.isfinite(wave).all():

@@ -55,10 +55,15 @@ def generate(
     live = audio == PIPE
     recordings = [] if live else _recordings(audio)
     from omniges.api import FORMATS, Omniges
+    from omniges.motion.cleanup import check_steps
 
     kinds = tuple(kind.strip() for kind in formats.split(",") if kind.strip())
     if not kinds or set(kinds) - set(FORMATS):
         raise DataError(f"--formats: got {formats!r}, wanted some of {','.join(FORMATS)}.")
+    if transcript is not None and audio.is_dir() and not transcript.is_dir():
+        raise DataError(f"{transcript}: with a folder of recordings, --transcript is a folder too.")
+    cleaning = tuple(step.strip() for step in clean.split(",") if step.strip())
+    check_steps(cleaning)
     omniges = Omniges.load(model)
     options: dict[str, Any] = {
         "steps": steps,
@@ -71,14 +76,13 @@ def generate(
         "blendshape_matrix": blendshape_matrix,
         "smplx_model": smplx_model,
     }
-    steps_of_cleaning = tuple(step.strip() for step in clean.split(",") if step.strip())
     if live:
         if transcript is not None or variants > 1:
             raise DataError(
                 "generate -: a pipe gives one take, without a transcript. Leave those options out."
             )
         take = take_of_pipe(omniges, sys.stdin.buffer, raw_hz, speaker=speaker, seed=seed, **options)
-        take = take.cleaned(steps_of_cleaning)
+        take = take.cleaned(cleaning)
         take.save(out / take.name, kinds, **ways)
         log.info(
             "%s: %d frames; look: omniges view %s", out / take.name, take.motion.n_frames, out / take.name
@@ -90,7 +94,7 @@ def generate(
             words = _transcript(transcript, path, audio.is_dir())
             heard = omniges.hear(path, transcript=words, speaker=speaker, show=True)
             for take_seed in range(seed, seed + variants):
-                take = omniges.generate(heard, seed=take_seed, clean=steps_of_cleaning, show=True, **options)
+                take = omniges.generate(heard, seed=take_seed, clean=cleaning, show=True, **options)
                 files = take.save(out / path.stem, kinds, **ways)
                 log.info("%d of %d: %s", number, len(recordings), ", ".join(map(str, files)))
         except OmnigesError as error:
@@ -126,8 +130,6 @@ def _recordings(audio: Path) -> list[Path]:
 def _transcript(transcript: Path | None, audio: Path, batch: bool) -> Path | None:
     if transcript is None or not batch:
         return transcript
-    if not transcript.is_dir():
-        raise DataError(f"{transcript}: with a folder of recordings, --transcript is a folder too.")
     for suffix in (".TextGrid", ".txt"):
         if (transcript / f"{audio.stem}{suffix}").is_file():
             return transcript / f"{audio.stem}{suffix}"

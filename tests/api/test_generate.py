@@ -14,6 +14,7 @@ from omniges.config import load_params
 from omniges.data.beat2 import read_motion
 from omniges.errors import CheckpointError, DataError
 from omniges.files import read_json
+from omniges.motion.cleanup import clean
 from omniges.types import Word
 
 
@@ -41,8 +42,9 @@ def test_any_rate_and_channel_count_is_read(omniges, tone, tmp_path, rate):
         np.zeros(16_000, np.float32),
         np.random.default_rng(0).normal(0, 0.3, 16_000).astype(np.float32),
         np.sign(np.sin(np.arange(16_000) * 0.05)).astype(np.float32),
+        sum(np.sin(2 * np.pi * hz * np.arange(16_000) / 16_000) for hz in (220, 277, 330)).astype(np.float32),
     ],
-    ids=["silence", "noise", "clipped"],
+    ids=["silence", "noise", "clipped", "music"],
 )
 def test_what_is_no_speech_still_gives_finite_motion(omniges, wave):
     motion = omniges.generate(wave).motion
@@ -138,6 +140,45 @@ def test_a_folder_is_generated_file_by_file_and_faults_are_reported_at_the_end(m
     assert json.loads((out / "good" / "seed6.notes.json").read_text())["seed"] == 6
     info = sf.info(out / "good" / "speech.wav")
     assert (info.samplerate, info.frames) == (16_000, 16_000)
+
+
+def test_clean_up_is_what_was_asked_for_and_is_noted(omniges, model_folder, tone, tmp_path):
+    plain, cleaned = omniges.generate(tone), omniges.generate(tone, clean=("feet",))
+    assert plain.notes["clean"] == {}
+    assert set(cleaned.notes["clean"]) == {"feet"}
+    want = clean(plain.motion, ["feet"])[0]
+    np.testing.assert_array_equal(cleaned.motion.poses, want.poses)
+    sf.write(tmp_path / "voice.wav", tone[:16_000], 16_000)
+    command = (
+        "generate",
+        tmp_path / "voice.wav",
+        "-o",
+        tmp_path / "out",
+        "--model",
+        model_folder,
+        "-f",
+        "npz",
+    )
+    assert run(*command, "--clean", "drift,feet").exception is None
+    noted = read_json(tmp_path / "out" / "voice" / "seed0.notes.json")
+    assert set(noted["clean"]) == {"drift", "feet"}
+    assert "hands" in str(run(*command, "--clean", "hands").exception)
+
+
+def test_a_folder_of_transcripts_serves_a_folder_of_recordings(model_folder, tone, tmp_path, caplog):
+    for name in ("sounds", "texts"):
+        (tmp_path / name).mkdir()
+    for name in ("one", "two"):
+        sf.write(tmp_path / "sounds" / f"{name}.wav", tone[:16_000], 16_000)
+    (tmp_path / "texts" / "one.txt").write_text("hello you")
+    command = ("generate", tmp_path / "sounds", "-o", tmp_path / "out", "--model", model_folder, "-f", "npz")
+    with caplog.at_level("WARNING", "omniges"):
+        assert run(*command, "--transcript", tmp_path / "texts").exception is None
+    words = {name: read_json(tmp_path / "out" / name / "words.json") for name in ("one", "two")}
+    assert [word["text"] for word in words["one"]] == ["hello", "you"]
+    assert words["two"] == []
+    assert "two.TextGrid" in caplog.text
+    assert "folder too" in str(run(*command, "--transcript", tmp_path / "texts" / "one.txt").exception)
 
 
 @pytest.mark.slow

@@ -62,7 +62,9 @@ def test_a_recording_that_was_heard_once_serves_many_takes(omniges, tone):
         omniges.generate(heard, speaker=2)
 
 
-def test_an_array_that_is_no_mono_wave_is_refused(omniges, tone):
+def test_an_array_that_is_no_mono_wave_is_refused(omniges, tone, tmp_path):
+    with pytest.raises(DataError, match="is a folder"):
+        omniges.generate(tmp_path)
     with pytest.raises(DataError, match=r"shape \(2, 48000\)"):
         omniges.generate(np.stack([tone, tone]))
     with pytest.raises(DataError, match="finite"):
