@@ -24,7 +24,7 @@ FORCED = STATE / "forced.json"
 """Stages that the run at work was told to compute anew, for the processes that it starts."""
 RAW_KINDS = ("npz", "expression", "wav", "textgrid", "sem")
 OPTIONAL_KINDS = ("expression", "sem")
-RANKED = ("tokenizers", "train")
+RANKED = ("train",)
 """Stages that know how to work as several processes."""
 LOOKING = (
     "dryrun",

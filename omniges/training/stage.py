@@ -7,6 +7,7 @@ One process: `omniges stage train`. Several: `torchrun --nproc_per_node 8 -m omn
 import hashlib
 import json
 import logging
+import os
 from pathlib import Path
 from typing import Any
 
@@ -74,13 +75,22 @@ def make_accelerator(params: Params) -> Accelerator:
     """The accelerator of the environment (torchrun, accelerate launch, or one process).
 
     Raises:
-        ConfigError: fp16 without a GPU.
+        ConfigError: fp16 without a GPU; or the processes that were started do not find each other.
     """
     if params.train.precision == "fp16" and not torch.cuda.is_available():
         raise ConfigError(
             'train.precision: got fp16, which needs a CUDA GPU; use bf16 or "no" on this machine.'
         )
-    return Accelerator(mixed_precision=params.train.precision)
+    wanted = int(os.environ.get("WORLD_SIZE", "1"))
+    # Without being told, accelerate takes each process of torchrun for one alone where there is no GPU.
+    on_cpu = wanted > 1 and not torch.cuda.is_available()
+    accelerator = Accelerator(mixed_precision=params.train.precision, cpu=on_cpu)
+    if accelerator.num_processes != wanted:
+        raise ConfigError(
+            f"train: {wanted} processes were started, but accelerate sees {accelerator.num_processes}. "
+            "Start them by torchrun, or by accelerate launch with a file of workflow/launch."
+        )
+    return accelerator
 
 
 def state_folder(workspace: Workspace) -> Path:

@@ -10,11 +10,8 @@ rule train_tokenizer:
         "reports/logs/tokenizers-{label}.log",
     threads: 1
     resources:
-        ranks=1,
         mem_mb=8000,
         runtime=1440,
-    params:
-        launch=plan.launch,
     shell:
         plan.command("tokenizers")
 
