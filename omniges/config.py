@@ -217,6 +217,8 @@ class SamplingParams(Section):
     text_guidance: NonNegative  # 1: none
     sampled_levels: NonNegativeInt  # coarsest quantizers drawn at the end; finer ones give their mean
     temperature: NonNegative  # 0: the most probable code
+    coherence_s: NonNegative  # for how long the choice of codes holds on; 0 draws each token's anew
+    softness: NonNegative  # 0 draws one code; above, nearly as fit ones mix in
     top_p: Annotated[float, Field(gt=0, le=1)]
     window_frames: PositiveInt
     overlap_frames: PositiveInt  # of the model's own past that each window continues
@@ -247,6 +249,24 @@ class ScorerParams(Section):
     window_s: Positive
     width: PositiveInt
     lr: Positive
+
+
+class RegressionParams(Section):
+    """The plain regression among the baselines: a small convolution net from MFCC to motion."""
+
+    seed: NonNegativeInt
+    steps: PositiveInt
+    batch: PositiveInt
+    window_frames: PositiveInt
+    width: PositiveInt
+    dropout: Share
+    lr: Positive
+
+
+class BaselinesParams(Section):
+    """What the model is held against."""
+
+    regression: RegressionParams
 
 
 class EvaluateParams(Section):
@@ -297,6 +317,7 @@ class Params(Section):
     model: ModelParams
     train: TrainParams
     sampling: SamplingParams
+    baselines: BaselinesParams
     embedder: EmbedderParams
     scorer: ScorerParams
     evaluate: EvaluateParams

@@ -76,6 +76,8 @@ def sampling_params(**changes):
         "text_guidance": 1.0,
         "sampled_levels": 3,
         "temperature": 1.0,
+        "coherence_s": 0.2,
+        "softness": 0.0,
         "top_p": 0.9,
         "window_frames": 32,
         "overlap_frames": 8,

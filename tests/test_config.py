@@ -60,10 +60,10 @@ def test_all_faults_are_listed_with_path_and_nearest_name(raw):
 
 def test_number_written_with_exponent_is_a_number(raw, tmp_path):
     text = (ROOT / "params.yaml").read_text()
-    assert "  lr: 1.0e-3" in text
+    assert "  lr: 2.0e-3\n  weight_decay: 0.05" in text
     path = tmp_path / "params.yaml"
-    path.write_text(text.replace("  lr: 1.0e-3", "  lr: 1e-3"))
-    assert load_params(path).train.lr == 1e-3  # YAML 1.1 would read the text "1e-3"
+    path.write_text(text.replace("  lr: 2.0e-3", "  lr: 2e-3"))
+    assert load_params(path).train.lr == 2e-3  # YAML 1.1 would read the text "2e-3"
 
 
 def test_params_cannot_be_changed():

@@ -7,6 +7,7 @@ from omniges import tracked
 from omniges.config import SamplingParams
 from omniges.errors import CheckpointError
 from omniges.files import read_json
+from omniges.motion.layout import FRAMES_PER_CODE
 
 PIECES = ("a2g", "encoders", "tokenizers")
 
@@ -47,6 +48,12 @@ def newest_model() -> Path:
 
 
 def default_sampling(provenance: dict[str, Any]) -> SamplingParams:
-    """The shipped options, with the window that the model was trained on."""
+    """The shipped options, with the window that the model was trained on; overlap and lookahead keep their
+    shares of it.
+    """
     options = read_json(Path(__file__).with_name("sampling.json"))
-    return SamplingParams.model_validate({**options, "window_frames": provenance["train"]["window_frames"]})
+    window = provenance["train"]["window_frames"]
+    for name in ("overlap_frames", "lookahead_frames"):
+        codes = options[name] * window // (options["window_frames"] * FRAMES_PER_CODE)
+        options[name] = max(1, codes) * FRAMES_PER_CODE
+    return SamplingParams.model_validate({**options, "window_frames": window})

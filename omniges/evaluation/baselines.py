@@ -7,6 +7,8 @@ reconstruction  through the tokenizers and back; jaw and eyes, which no tokenize
 mean-pose       the speaker's mean train pose, standing still
 random-clip     a train clip of the same speaker, drawn blindly
 nearest-audio   pieces of the speaker's train clips whose sound is nearest, blended over a few frames
+regression      what a small convolution net makes of the sound, trained here on the train split; as a mean,
+                it moves too little
 smooth-noise    the mean pose plus low-passed noise of the train split's spread: moves like nobody, hears
                 nothing
 """
@@ -25,6 +27,7 @@ from omniges.config import Params
 from omniges.data.beat2 import write_motion
 from omniges.data.clips import ClipRecord
 from omniges.errors import EvaluationError
+from omniges.evaluation import regression
 from omniges.evaluation.sources import clips_of, mfcc_of, motion_of, result_path
 from omniges.files import atomic_folder
 from omniges.log import progress
@@ -35,7 +38,10 @@ from omniges.types import Motion
 from omniges.workspace import Workspace
 
 logger = logging.getLogger(__name__)
-NAMES = ("ground-truth", "reconstruction", "mean-pose", "random-clip", "nearest-audio", "smooth-noise")
+NAMES = (
+    *("ground-truth", "reconstruction", "mean-pose", "random-clip"),
+    *("nearest-audio", "regression", "smooth-noise"),
+)
 PIECE_S = 2.0
 BLEND_FRAMES = 6
 NOISE_CUTOFF_HZ = 1.0
@@ -53,6 +59,10 @@ class Speaker:
         """[N, 442]: features and side of all frames, joined."""
         return np.concatenate([joined(x) for x in self.motion])
 
+    def takes(self) -> list[regression.Take]:
+        """Every clip, as the regression wants it."""
+        return [regression.Take(mfcc=a, features=m) for a, m in zip(self.mfcc, self.motion, strict=True)]
+
 
 def folder(W: Workspace, name: str) -> Path:
     """Where a baseline's results lie."""
@@ -64,12 +74,16 @@ def run(params: Params, W: Workspace) -> None:
     test = clips_of(W, "test")
     speakers = {number: read_speaker(W, number) for number in sorted({clip.speaker for clip in test})}
     tokenizer = GestureTokenizer.load(W)
+    takes = {number: speaker.takes() for number, speaker in speakers.items()}
+    regressor = regression.train(takes, params.baselines.regression)
     fps = float(params.data.fps)
     with atomic_folder(W.data / "baselines") as target:
         for clip in progress(test, "making baselines"):
             truth, mfcc = motion_of(W, clip.id), mfcc_of(W, clip.id)
             rng = np.random.default_rng([params.evaluate.seed, zlib.crc32(clip.id.encode())])
             made = make(clip, truth, mfcc, speakers[clip.speaker], tokenizer, rng, fps)
+            predicted = regressor.predict(mfcc[: len(truth.values)], clip.speaker)
+            made["regression"] = as_motion(predicted, truth.origin, fps)
             for name, motion in made.items():
                 (target / name).mkdir(exist_ok=True)
                 write_motion(result_path(target / name, clip.id), motion)

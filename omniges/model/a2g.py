@@ -20,6 +20,8 @@ from omniges.model.mmdit import MMDiT, Stream
 from omniges.motion.layout import FRAMES_PER_CODE, GESTURE_WIDTH, SIDE_WIDTH
 
 TOKEN_WIDTH = FRAMES_PER_CODE * GESTURE_WIDTH
+SAID_TAPS = 9
+"""Gesture tokens whose words reach a token directly, itself in the middle."""
 UNKNOWN_SPEAKER = -1
 """Speaker index that selects the embedding of nobody in particular."""
 
@@ -52,6 +54,7 @@ class Conditions:
     text: Tensor  # [B, W, text width]
     text_mask: Tensor  # [B, W] bool
     text_time_s: Tensor  # [B, W] seconds, middle of each word
+    said: Tensor  # [B, N, W] share of each gesture token's time that each word fills
     speaker: Tensor  # [B, D]
 
     def without_audio(self) -> "Conditions":
@@ -137,6 +140,10 @@ class A2G(nn.Module):
         # find it first.
         self.heard_in = nn.Linear(sizes.fusion_width * FRAMES_PER_CODE, sizes.gesture_width)
         self.unheard = nn.Parameter(torch.zeros(sizes.gesture_width))
+        # The same for words, with what is said just before and after.
+        self.said_in = nn.Conv1d(
+            sizes.text_width, sizes.gesture_width, SAID_TAPS, padding=SAID_TAPS // 2, bias=False
+        )
         self.speaker = nn.Embedding(len(data.speakers) + 1, sizes.condition_width)
         self.flow_time = FlowTime(sizes.condition_width)
         self.transformer = MMDiT(
@@ -173,6 +180,7 @@ class A2G(nn.Module):
             text=self.text_in(self.dropout(heard.text.float())),
             text_mask=heard.text_mask,
             text_time_s=heard.text_span_s.float().mean(-1),
+            said=self._said(heard),
             speaker=self.speaker(rows),
         )
 
@@ -189,6 +197,8 @@ class A2G(nn.Module):
         heard = self._grouped(conditions.audio, conditions.frames, FRAMES_PER_CODE)
         known = conditions.frames.unflatten(1, (-1, FRAMES_PER_CODE)).any(-1)
         gesture = self.gesture_in(x_t) + torch.where(known[..., None], self.heard_in(heard), self.unheard)
+        said = conditions.said @ (conditions.text * conditions.text_mask[..., None])
+        gesture = gesture + self.said_in(said.transpose(1, 2)).transpose(1, 2)
         span = self.config.sizes.audio_frames_per_token
         token_time_s = self._frame_time_s(x_t.shape[1] * FRAMES_PER_CODE, x_t.device)
         # Audio and words take the window's time, the noisiest of the tokens that exist.
@@ -234,6 +244,14 @@ class A2G(nn.Module):
     def side(self, states: Tensor) -> Tensor:
         """Jaw and eyes of every frame from the token states: [B, N, C] to [B, T, 9], normalised."""
         return self.side_head(states).unflatten(-1, (FRAMES_PER_CODE, SIDE_WIDTH)).flatten(1, 2)
+
+    def _said(self, heard: Heard) -> Tensor:
+        """[B, N, W] share of each gesture token's time that each word fills."""
+        edges_s = torch.arange(heard.frames.shape[1] // FRAMES_PER_CODE + 1, device=heard.frames.device)
+        edges_s = edges_s[None, :, None] * (FRAMES_PER_CODE / self.config.data.fps)
+        start_s, end_s = heard.text_span_s.float()[:, None].unbind(-1)
+        common_s = torch.minimum(end_s, edges_s[:, 1:]) - torch.maximum(start_s, edges_s[:, :-1])
+        return common_s.clamp(min=0) * (self.config.data.fps / FRAMES_PER_CODE)
 
     def _grouped(self, audio: Tensor, frames: Tensor, span: int) -> Tensor:
         # Withheld and missing frames are zeroed, since padding may hold anything.

@@ -64,21 +64,18 @@ def _descending(values: Tensor) -> Tensor:
     return values.sort(dim=-1, descending=True).values
 
 
-def draw(probability: Tensor, uniform: Tensor) -> Tensor:
-    """One code for each distribution, by inverting its cumulative sum.
+def draw(probability: Tensor, gumbel: Tensor, softness: float) -> Tensor:
+    """One code for each distribution, where the Gumbel noise lifts its log probability highest.
 
     Args:
         probability: [..., K].
-        uniform: [...] in [0, 1), one number a draw; equal numbers and distributions give equal codes.
+        gumbel: [..., K] standard Gumbel noise; equal noise and distributions give equal codes.
+        softness: 0 draws one code; above, nearly as high ones mix in (the concrete distribution's
+            temperature, arXiv:1611.00712).
     Returns:
-        [..., K] float32, one-hot.
+        [..., K] float32, one-hot or, with softness, a mixture.
     """
-    return F.one_hot(_invert(probability, uniform), probability.shape[-1]).float()
-
-
-def _invert(probability: Tensor, uniform: Tensor) -> Tensor:
-    cumulative = probability.cumsum(-1)
-    # The largest index that may come out is the last one with any probability, however rounding falls.
-    point = uniform.to(cumulative.dtype)[..., None] * cumulative[..., -1:]
-    last = (probability > 0).to(torch.int64).cumsum(-1).argmax(-1)
-    return torch.minimum(torch.searchsorted(cumulative, point, right=True)[..., 0], last)
+    raised = probability.log() + gumbel
+    if softness == 0:
+        return F.one_hot(raised.argmax(-1), probability.shape[-1]).float()
+    return (raised / softness).softmax(-1)

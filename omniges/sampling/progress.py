@@ -13,6 +13,7 @@ from torch import Tensor
 from omniges.config import SamplingParams
 from omniges.model.a2g import A2G, TOKEN_WIDTH, Heard
 from omniges.motion.layout import FRAMES_PER_CODE, SIDE_WIDTH
+from omniges.sampling.choices import ChoiceNoise
 from omniges.sampling.precision import computing
 from omniges.sampling.sampler import Decoder, DrawnWindow, Past, WindowSampler
 from omniges.sampling.windows import Cover, Window
@@ -34,10 +35,21 @@ class Progress:
 
     def __init__(self, generator: torch.Generator) -> None:
         self.generator = generator
+        self.choices: ChoiceNoise | None = None  # None before the first window
         self.settled = 0  # tokens
         self.latent: Tensor | None = None  # [past, P, D]; None before the first window
         self.clean = torch.zeros(0, TOKEN_WIDTH)  # [past, X] normalised
         self.side = torch.zeros(0, SIDE_WIDTH)  # [frames, 9] foreseen by the last window, normalised
+
+    def gumbel(self, window: Window, length: int, model: A2G, options: SamplingParams) -> Tensor:
+        """[length, P, L, K] the noise that chooses a window's codes; the settled past has none."""
+        data = model.config.data
+        if self.choices is None:
+            tokens_per_s = data.fps / FRAMES_PER_CODE
+            size = (data.parts, min(options.sampled_levels, data.quantizers), data.codes)
+            self.choices = ChoiceNoise(self.generator, size, options.coherence_s * tokens_per_s)
+        fresh = self.choices.ahead(self.settled, length - window.past)
+        return torch.cat([fresh.new_zeros(window.past, *fresh.shape[1:]), fresh])
 
     def take(self, window: Window, drawn: DrawnWindow, row: int, overlap: int) -> Settled:
         """Keep what a window settles of this clip.
@@ -108,8 +120,11 @@ def settle(
         if window.past and clip.latent is not None:
             past.given[row, : window.past] = True
             past.clean[row, : window.past], past.latent[row, : window.past] = clip.clean, clip.latent
+    gumbel = [
+        clip.gumbel(window, cover.window, model, options) for clip, window in zip(clips, windows, strict=True)
+    ]
     with computing(options.precision, device):
         sampler = WindowSampler(model, tokenizer, heard.to(device), options)
-        drawn = sampler.draw(past, [clip.generator for clip in clips])
+        drawn = sampler.draw(past, [clip.generator for clip in clips], torch.stack(gumbel).to(device))
     rows = enumerate(zip(clips, windows, strict=True))
     return [clip.take(window, drawn, row, cover.overlap) for row, (clip, window) in rows]

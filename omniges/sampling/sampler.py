@@ -79,30 +79,28 @@ class WindowSampler:
         self.weights = guidance_weights(scales).to(full.audio.device)
         self.conditions = Conditions.cat(variants) if len(variants) > 1 else full
 
-    def draw(self, past: Past, generators: Sequence[torch.Generator]) -> DrawnWindow:
+    def draw(self, past: Past, generators: Sequence[torch.Generator], gumbel: Tensor) -> DrawnWindow:
         """Walk from noise to gesture.
 
         Args:
             past: what is settled.
-            generators: one a clip; each gives the noise and the choice of codes of its own clip.
+            generators: one a clip; each gives the noise of its own clip.
+            gumbel: [B, N, P, L, K] what decides the choice of the L coarsest codes, see `ChoiceNoise`.
         """
         found: list[DrawnWindow] = []
         n_tokens, device = past.given.shape[1], past.clean.device
 
         def clean_estimate(x_t: Tensor, t: float, last: bool) -> Tensor:
-            found[:] = [self._estimate(x_t, t, past, uniform if last else None)]
+            found[:] = [self._estimate(x_t, t, past, gumbel if last else None)]
             return found[0].clean
 
         x_0 = torch.stack([flow.noise((n_tokens, TOKEN_WIDTH), g) for g in generators]).to(device)
-        data = self.model.config.data
-        size = (n_tokens, data.parts, data.quantizers)
-        uniform = torch.stack([torch.rand(size, generator=g) for g in generators]).to(device)
         x_0 = torch.where(past.given[..., None], past.clean, x_0)
         flow.solve(x_0, clean_estimate, self.options.steps, self.options.solver)
         return found[0]
 
-    def _estimate(self, x_t: Tensor, t: float, past: Past, uniform: Tensor | None) -> DrawnWindow:
-        """The clean estimate at flow time t; with `uniform` [B, N, P, Q], coarse codes are drawn. The past
+    def _estimate(self, x_t: Tensor, t: float, past: Past, gumbel: Tensor | None) -> DrawnWindow:
+        """The clean estimate at flow time t; with `gumbel` [B, N, P, L, K], coarse codes are drawn. The past
         stays.
         """
         variants, batch = self.n_variants, len(x_t)
@@ -112,10 +110,10 @@ class WindowSampler:
 
         def weigh(logits: Tensor, level: int) -> Tensor:
             logits = guide(logits, self.weights)
-            if uniform is None or level >= self.options.sampled_levels:
+            if gumbel is None or level >= gumbel.shape[3]:
                 return logits.float().softmax(-1)
             kept = nucleus(logits, self.options.temperature, self.options.top_p)
-            return draw(kept, uniform[..., level])
+            return draw(kept, gumbel[:, :, :, level], self.options.softness)
 
         latent = self.model.code_head.generate(states.unflatten(0, (variants, batch)), weigh)
         latent = torch.where(past.given[..., None, None], past.latent, latent)

@@ -17,6 +17,7 @@ def joined(blocks, name):
     return np.concatenate([getattr(block.motion, name) for block in blocks])
 
 
+SHORT = {"window_frames": 64, "overlap_frames": 16, "lookahead_frames": 8}
 FAST = {"window_frames": 32, "overlap_frames": 16, "lookahead_frames": 8, "steps": 1, "context_s": 1.5}
 
 
@@ -60,8 +61,8 @@ def test_later_sound_never_changes_what_was_given_out(omniges, talk):
 def test_one_window_of_sound_gives_what_generate_gives(omniges, tone):
     """Both hear all of it at once, so nothing differs, the walk through the room included."""
     wave = tone[:30_000]
-    want = omniges.generate(wave, seed=4, name="speech", window_frames=64).motion
-    blocks = list(omniges.stream(pieces(wave, 700), seed=4, window_frames=64))
+    want = omniges.generate(wave, seed=4, name="speech", **SHORT).motion
+    blocks = list(omniges.stream(pieces(wave, 700), seed=4, **SHORT))
     for name in ("poses", "trans", "expressions"):
         np.testing.assert_allclose(joined(blocks, name), getattr(want, name), atol=2e-5)
 

@@ -44,31 +44,44 @@ def test_heun_is_of_second_order_where_euler_is_of_first():
     assert errors["heun"][1] < 0.2 * errors["euler"][1]
 
 
-def pick(logits, uniform, temperature, top_p):
-    return draw(nucleus(logits, temperature, top_p), uniform).argmax(-1)
+def gumbel(n, codes, seed=0):
+    uniform = torch.rand(n, codes, generator=torch.Generator().manual_seed(seed), dtype=torch.float64)
+    return -torch.log(-torch.log(uniform)).float()
+
+
+def pick(logits, noise, temperature, top_p):
+    return draw(nucleus(logits, temperature, top_p), noise, softness=0.0).argmax(-1)
 
 
 def test_picks_follow_the_distribution():
     logits = torch.log(torch.tensor([0.5, 0.3, 0.15, 0.05]))
-    uniform = torch.rand(20000, generator=torch.Generator().manual_seed(0))
+    noise = gumbel(20000, 4)
     for top_p, want in ((1.0, [0.5, 0.3, 0.15, 0.05]), (0.7, [0.625, 0.375, 0, 0]), (0.5, [1, 0, 0, 0])):
-        got = torch.bincount(pick(logits.expand(20000, 4), uniform, 1.0, top_p), minlength=4) / 20000
+        got = torch.bincount(pick(logits.expand(20000, 4), noise, 1.0, top_p), minlength=4) / 20000
         np.testing.assert_allclose(got.numpy(), want, atol=0.012)
 
 
 def test_temperature_sharpens_and_zero_is_the_mode():
     logits = torch.log(torch.tensor([0.2, 0.5, 0.3]))
-    uniform = torch.rand(20000, generator=torch.Generator().manual_seed(0))
-    got = torch.bincount(pick(logits.expand(20000, 3), uniform, 0.5, 1.0), minlength=3) / 20000
+    noise = gumbel(20000, 3)
+    got = torch.bincount(pick(logits.expand(20000, 3), noise, 0.5, 1.0), minlength=3) / 20000
     np.testing.assert_allclose(got.numpy(), np.array([0.04, 0.25, 0.09]) / 0.38, atol=0.012)
-    assert (pick(logits.expand(20000, 3), uniform, 0.0, 1.0) == 1).all()
+    assert (pick(logits.expand(20000, 3), noise, 0.0, 1.0) == 1).all()
 
 
 def test_codes_without_probability_are_never_picked():
-    logits = torch.tensor([[0.0, -torch.inf, 0.0, -torch.inf]]).expand(3, 4)
-    edges = torch.tensor([0.0, 0.5, 1.0 - 2**-24])
+    logits = torch.tensor([[0.0, -torch.inf, 0.0, -torch.inf]]).expand(5000, 4)
     for top_p in (0.99, 1.0):
-        assert set(pick(logits, edges, 1.0, top_p).tolist()) <= {0, 2}
+        assert set(pick(logits, gumbel(5000, 4), 1.0, top_p).tolist()) == {0, 2}
+
+
+def test_a_soft_draw_is_a_mixture_that_hardens():
+    probability = torch.tensor([0.6, 0.3, 0.1]).expand(50, 3)
+    noise = gumbel(50, 3)
+    mixed = probability * noise.exp()
+    torch.testing.assert_close(draw(probability, noise, 1.0), mixed / mixed.sum(-1, keepdim=True))
+    hard, soft = draw(probability, noise, 0.0), draw(probability, noise, 1e-4)
+    torch.testing.assert_close(soft, hard, atol=0.01, rtol=0)
 
 
 def test_guidance_extrapolates_from_each_deprived_variant():
