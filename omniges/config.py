@@ -186,6 +186,7 @@ class TrainParams(Section):
     noise_share: (
         Share  # share of the samples at flow time 0, where only audio, text and past can tell anything
     )
+    time_shift: Positive  # above 1: more of the training near the noise, see `omniges.sampling.flow.shifted`
     batch_per_process: PositiveInt
     accumulate: PositiveInt
     epochs: PositiveInt
@@ -212,6 +213,7 @@ class SamplingParams(Section):
 
     seeds: list[NonNegativeInt]
     steps: Annotated[int, Field(ge=1, le=50)]
+    time_shift: Positive  # of the steps, as in training
     solver: Literal["euler", "heun"]
     audio_guidance: NonNegative  # 1: none
     text_guidance: NonNegative  # 1: none

@@ -44,6 +44,7 @@ def train_params(**changes):
         "prefix_share": 0.5,
         "prefix_noise": 0.5,
         "noise_share": 0.3,
+        "time_shift": 2.0,
         "batch_per_process": 4,
         "accumulate": 1,
         "epochs": 100,

@@ -4,6 +4,11 @@ A residual code has no meaning without the codes before it, so level q is predic
 and the sum of the
 code vectors of levels 0 to q-1: the true ones in training, the sampled ones in generation.
 
+A tokenizer gives each latent the codes nearest to what is left of it, and the head knows that: it regresses
+the latent's place, and a code's logit grows with its nearness to the rest of that place, times a precision of
+its own for each token and level, plus free logits for what isn't a matter of distance. Free logits alone
+would have to learn every code's neighbourhood from examples.
+
 Shapes: B batch, N tokens, P parts, Q quantizers, K codes, D code width, C token width, U head width.
 """
 
@@ -14,6 +19,11 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
+
+VAGUE = -3.0
+"""Log precision that training starts with: too sure a head would be sure of wrong codes, and learn slowly."""
+SHARPEST = 4.0
+"""Log precision is cut here, so that a clean gesture can't push it without end."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -52,6 +62,10 @@ class CodeHead(nn.Module):
             torch.randn(parts, quantizers, head_width, codes) / math.sqrt(head_width) / 4
         )
         self.bias = nn.Parameter(torch.zeros(parts, quantizers, codes))
+        self.place = nn.Linear(width, parts * code_dim)
+        self.log_precision = nn.Linear(width, parts * quantizers)
+        nn.init.zeros_(self.log_precision.weight)
+        nn.init.constant_(self.log_precision.bias, VAGUE)
 
     def vectors(self, codes: Tensor) -> Tensor:
         """Code vectors of every level: codes [B, N, P, Q] int64 to [B, N, P, Q, D]."""
@@ -69,9 +83,11 @@ class CodeHead(nn.Module):
         vectors = self.vectors(codes)
         before = vectors.cumsum(dim=3) - vectors
         before = before / self.latent_std[:, None, None]
+        place = self._places(states)[:, :, :, None] - before
         hidden = self._states(states)[:, :, :, None] + torch.einsum("bnpqd,pqdu->bnpqu", before, self.coarser)
         hidden = self._activate(hidden + self.level)
         logits = torch.einsum("bnpqu,pquk->bnpqk", hidden, self.to_logits) + self.bias
+        logits = logits + self._nearness(place, slice(None)) * self._precisions(states)[..., None]
         # One softmax serves both losses; over so many codes it takes a tenth of the step.
         log_probability = logits.float().log_softmax(-1)
         latent = torch.einsum("bnpqk,pqkd->bnpd", log_probability.exp(), self.codebooks)
@@ -90,15 +106,20 @@ class CodeHead(nn.Module):
             [B, N, P, D] weighted code vectors, summed over the levels.
         """
         hidden = self._states(states.flatten(0, 1)).unflatten(0, states.shape[:2])
+        place = self._places(states.flatten(0, 1)).unflatten(0, states.shape[:2])
+        precision = self._precisions(states)
         size = (*states.shape[1:3], self.parts, self.codebooks.shape[-1])
         latent = hidden.new_zeros(size, dtype=torch.float32)
         for q in range(self.quantizers):
             level = hidden + self.level[:, q]
+            told = latent / self.latent_std[:, None]
             if q:
-                told = (latent / self.latent_std[:, None]).to(hidden.dtype)
-                level = level + torch.einsum("bnpd,pdu->bnpu", told, self.coarser[:, q])
+                level = level + torch.einsum("bnpd,pdu->bnpu", told.to(hidden.dtype), self.coarser[:, q])
             logits = torch.einsum("vbnpu,puk->vbnpk", self._activate(level), self.to_logits[:, q])
-            weights = weigh(logits + self.bias[:, q], q)
+            # One level of the same product that `forward` makes of all.
+            nearness = self._nearness((place - told)[:, :, :, :, None], slice(q, q + 1))[:, :, :, :, 0]
+            nearness = nearness * precision[..., q, None]
+            weights = weigh(logits + self.bias[:, q] + nearness, q)
             # What is moved comes from this sum, so it is exact under autocast too.
             with torch.autocast(states.device.type, enabled=False):
                 latent = latent + torch.einsum("bnpk,pkd->bnpd", weights.float(), self.codebooks[:, q])
@@ -106,6 +127,22 @@ class CodeHead(nn.Module):
 
     def _states(self, states: Tensor) -> Tensor:
         return self.state(states).unflatten(-1, (self.parts, self.head_width))
+
+    def _places(self, states: Tensor) -> Tensor:
+        return self.place(states).unflatten(-1, (self.parts, -1))
+
+    def _nearness(self, rest: Tensor, levels: slice) -> Tensor:
+        """Minus half the squared distance of what is left to every code, up to a constant: [..., P, Q, D] to
+        [..., P, Q, K].
+        """
+        codes = self.codebooks[:, levels] / self.latent_std[:, None, None, None]
+        # Differences of large, nearly equal numbers: bfloat16 would mix up neighbouring codes.
+        with torch.autocast(rest.device.type, enabled=False):
+            return torch.einsum("...pqd,pqkd->...pqk", rest.float(), codes) - codes.square().sum(-1) / 2
+
+    def _precisions(self, states: Tensor) -> Tensor:
+        """How well the place is known: [..., C] to [..., P, Q], positive."""
+        return self.log_precision(states).clamp(max=SHARPEST).exp().unflatten(-1, (self.parts, -1))
 
     def _activate(self, hidden: Tensor) -> Tensor:
         return F.silu(F.layer_norm(hidden, (self.head_width,)))

@@ -96,7 +96,7 @@ class WindowSampler:
 
         x_0 = torch.stack([flow.noise((n_tokens, TOKEN_WIDTH), g) for g in generators]).to(device)
         x_0 = torch.where(past.given[..., None], past.clean, x_0)
-        flow.solve(x_0, clean_estimate, self.options.steps, self.options.solver)
+        flow.solve(x_0, clean_estimate, self.options.steps, self.options.solver, self.options.time_shift)
         return found[0]
 
     def _estimate(self, x_t: Tensor, t: float, past: Past, gumbel: Tensor | None) -> DrawnWindow:

@@ -15,6 +15,7 @@ from torch import Tensor
 
 from omniges.config import TrainParams
 from omniges.motion.layout import FRAMES_PER_CODE
+from omniges.sampling.flow import shifted
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -72,5 +73,5 @@ def _draw_one(
     past = 1 + int(length * longest) if longest and has_past < train.prefix_share else 0
     kept = [audio >= train.drop_audio, text >= train.drop_text, speaker >= train.drop_speaker]
     noise = torch.randn(n_tokens, width, generator=generator)
-    t = 0.0 if at_zero < train.noise_share else t
+    t = 0.0 if at_zero < train.noise_share else shifted(t, train.time_shift)
     return noise, t, min(past, longest), blur * train.prefix_noise, kept

@@ -32,6 +32,26 @@ def test_generation_that_picks_the_truth_sees_the_logits_of_training():
     torch.testing.assert_close(torch.stack(seen, 3), net(states, codes).log_probability, atol=1e-5, rtol=1e-4)
 
 
+def test_a_head_that_knows_the_place_finds_the_tokenizers_codes():
+    """Free logits silenced and the place certain, what remains is a search for the nearest code."""
+    net, codes = head(), truth(tokens=1)
+    with torch.no_grad():
+        for free in (net.to_logits, net.bias, net.log_precision.weight):
+            free.zero_()
+        net.log_precision.bias.fill_(10.0)
+        net.codebooks *= torch.tensor([1.0, 0.3, 0.1])[: toys.QUANTIZERS, None, None]
+    latent = net.vectors(codes).sum(3)
+    net._places = lambda states: latent / net.latent_std[:, None]
+    want, rest = [], latent
+    for level in range(toys.QUANTIZERS):
+        distance = (rest[:, :, :, None] - net.codebooks[:, level]).square().sum(-1)
+        want.append(distance.argmin(-1))
+        rest = rest - net.vectors(torch.stack([want[-1]] * toys.QUANTIZERS, -1))[:, :, :, level]
+    want = torch.stack(want, -1)
+    found = net(torch.zeros(2, 1, 20), want).log_probability
+    assert torch.equal(found.argmax(-1), want)
+
+
 def test_a_level_depends_on_coarser_codes_only():
     net, codes, states = head(), truth(), torch.randn(2, 5, 20)
     changed = codes.clone()

@@ -44,6 +44,24 @@ def test_heun_is_of_second_order_where_euler_is_of_first():
     assert errors["heun"][1] < 0.2 * errors["euler"][1]
 
 
+def test_shifted_steps_keep_the_spread_of_data_that_stand_out_of_the_noise():
+    """Data N(0, s²) have the estimate t s² x / (t² s² + (1 - t)²); few even steps lose most of the spread."""
+    spread = 8.0
+
+    def estimate(x_t, t, last):
+        return x_t * t * spread**2 / (t**2 * spread**2 + (1 - t) ** 2)
+
+    unit = torch.ones(1, dtype=torch.float64)
+    assert flow.solve(unit, estimate, 4000, "heun").item() == pytest.approx(spread, rel=0.01)
+    even, shifted = (flow.solve(unit, estimate, 8, "euler", shift).item() for shift in (1.0, 8.0))
+    assert even < 0.65 * spread < 0.8 * spread < shifted < spread
+
+
+def test_shifted_time_has_its_closed_form():
+    assert flow.times(4, 1.0) == [0, 0.25, 0.5, 0.75, 1]
+    assert flow.times(2, 8.0) == pytest.approx([0, 1 / 9, 1])
+
+
 def gumbel(n, codes, seed=0):
     uniform = torch.rand(n, codes, generator=torch.Generator().manual_seed(seed), dtype=torch.float64)
     return -torch.log(-torch.log(uniform)).float()
