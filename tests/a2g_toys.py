@@ -72,6 +72,7 @@ def sampling_params(**changes):
     values = {
         "seeds": [0],
         "steps": 3,
+        "time_shift": 2.0,
         "solver": "euler",
         "audio_guidance": 1.0,
         "text_guidance": 1.0,
