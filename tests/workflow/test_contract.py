@@ -6,6 +6,8 @@ from pathlib import Path
 import pytest
 from sandbox import CLIPS, TRAIN_CLIP, Sandbox, git, make_sandbox
 
+from omniges.config import load_params
+
 ALL_CLIPS = set(CLIPS)
 AFTER_FEATURES = {"pack", "train", "generate", "baselines", "evaluate"}
 SOUND_CLIP = {"motion", "mfcc", "wavlm", "ingest", "scorer"} | AFTER_FEATURES
@@ -65,16 +67,16 @@ def _one_clip(flow: Flow) -> None:
 
 
 def _parameters(flow: Flow) -> None:
-    flow.box.set(mfcc__hop_s=0.02)
+    shipped = load_params(flow.box.root / "params.yaml")
+    flow.box.set(mfcc__hop_s=2 * shipped.mfcc.hop_s)
     found = flow.then("a feature's param changed")
     assert set(found) == {"mfcc", "scorer"} | AFTER_FEATURES
     assert found["mfcc"] == ALL_CLIPS
-    flow.box.set(mfcc__hop_s=0.01)
+    flow.box.set(mfcc__hop_s=shipped.mfcc.hop_s)
     assert flow.then("feature's param changed back") == {}
-    rate = 0.002
-    flow.box.set(train__lr=rate)
+    flow.box.set(train__lr=2 * shipped.train.lr)
     assert set(flow.then("training param changed")) == {"train", "generate", "evaluate"}
-    flow.box.set(train__lr=0.001)
+    flow.box.set(train__lr=shipped.train.lr)
     assert flow.then("training param changed back") == {}
 
 

@@ -135,7 +135,7 @@ def errors(result: Evaluation, names: Sequence[str]) -> str | None:
     axes.axvline(1, color="#444", lw=0.9)
     axes.set_yticks(range(len(groups)), [GROUP_NAMES.get(g, g) for g in groups])
     axes.invert_yaxis()
-    axes.set_xlabel("RMS error / that of the mean pose; lines: 95 % over clips")
+    axes.set_xlabel("RMS error / that of the mean pose, 95 % intervals")
     axes.legend(frameon=False, fontsize=8, loc="lower center", bbox_to_anchor=(0.4, 1.0))
     return svg(drawn)
 
