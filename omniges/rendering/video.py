@@ -89,8 +89,9 @@ def _encode(
     rate: float,
     wave: NDArray[np.float32] | None,
 ) -> None:
-    """H.264 (yuv420p, fast start) and AAC without time stamps. One thread: with two, x264 was seen to write other
-    bytes in most of its runs on a loaded machine, from the same pictures.
+    """H.264 (yuv420p, fast start) and AAC without time stamps.
+
+    One thread: with two, x264 was seen to write other bytes in many of its runs, from the same pictures.
     """
     options = {"movflags": "+faststart", "fflags": "+bitexact"}
     with av.open(str(path), "w", format="mp4", container_options=options) as container:
