@@ -5,6 +5,8 @@ from pathlib import Path
 import pytest
 from sandbox import CLIPS, TEST_CLIP, TRAIN_CLIP, Sandbox, git, make_sandbox
 
+from omniges.config import load_params
+
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(1800)]
 ALL_CLIPS = set(CLIPS)
 AFTER_FEATURES = {"pack", "train", "generate", "baselines", "evaluate"}
@@ -114,8 +116,8 @@ def test_experiments_in_a_temporary_workspace_share_all_work(tmp_path: Path) -> 
     box.snakemake()
     box.run("dvc", "add", "--quiet", "data/raw/demo")
     box.commit()
-    rate = 0.002
-    box.run("dvc", "exp", "run", "--quiet", "--temp", "--name", "one", "-S", f"train.lr={rate}")
+    shipped = load_params(box.root / "params.yaml").train.lr
+    box.run("dvc", "exp", "run", "--quiet", "--temp", "--name", "one", "-S", f"train.lr={2 * shipped}")
     assert set(box.computed()) == {"train", "generate", "evaluate"}
     box.run("dvc", "exp", "run", "--quiet", "--queue", "--name", "two", "-S", "mfcc.hop_s=0.02")
     box.run("dvc", "exp", "run", "--quiet", "--run-all")
@@ -123,5 +125,5 @@ def test_experiments_in_a_temporary_workspace_share_all_work(tmp_path: Path) -> 
     assert set(found) == {"mfcc", "scorer"} | AFTER_FEATURES
     box.run("dvc", "exp", "apply", "one")
     assert make(box) == {}  # what an experiment made is the main checkout's too
-    box.set(train__lr=0.001, mfcc__hop_s=0.02)
+    box.set(train__lr=shipped, mfcc__hop_s=0.02)
     assert make(box) == {}
