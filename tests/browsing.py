@@ -61,7 +61,7 @@ def tab(chromium, width=640, height=480, **options):
         context.close()
 
 
-def until(page, expression, seconds=30):
+def until(page, expression, seconds=120):
     """Wait until an expression holds. (Playwright's own waiting needs `eval`, which the pages forbid.)"""
     end = time.monotonic() + seconds
     while not (value := page.evaluate(expression)):
