@@ -1,10 +1,13 @@
 """Pages in headless Chromium, by Playwright, and what a page asked for and said while it was open."""
 
 import contextlib
+import fcntl
 import io
 import shutil
+import tempfile
 import time
 from dataclasses import dataclass, field
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -35,15 +38,20 @@ class Watched:
 
 @contextlib.contextmanager
 def browser(*more):
-    """A browser with a profile of its own, which Playwright makes and removes; `more` flags are appended."""
+    """A browser with a profile of its own, which Playwright makes and removes; `more` flags are appended.
+
+    One at a time on a machine: of two, each was seen to stand still for a minute now and then.
+    """
     from playwright.sync_api import sync_playwright
 
-    with sync_playwright() as playwright:
-        chromium = playwright.chromium.launch(executable_path=CHROMIUM, args=[*FLAGS.split(), *more])
-        try:
-            yield chromium
-        finally:
-            chromium.close()
+    with (Path(tempfile.gettempdir()) / "omniges-test-browser.lock").open("w") as turn:
+        fcntl.flock(turn, fcntl.LOCK_EX)
+        with sync_playwright() as playwright:
+            chromium = playwright.chromium.launch(executable_path=CHROMIUM, args=[*FLAGS.split(), *more])
+            try:
+                yield chromium
+            finally:
+                chromium.close()
 
 
 @contextlib.contextmanager
