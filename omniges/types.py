@@ -1,6 +1,6 @@
 """Plain data that crosses floors. Arrays are numpy; the shapes stand at the fields."""
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Literal
 
 import numpy as np
@@ -26,6 +26,13 @@ class Motion:
     @property
     def duration_s(self) -> float:
         return self.n_frames / self.fps
+
+    def part(self, start: int, stop: int) -> "Motion":
+        """Frames `start` to `stop`, as views."""
+        span = slice(start, stop)
+        return replace(
+            self, poses=self.poses[span], trans=self.trans[span], expressions=self.expressions[span]
+        )
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -82,6 +82,7 @@ OWN_TO_ARKIT: dict[str, tuple[str, ...]] = {
     "squint": ("eyeSquintLeft", "eyeSquintRight", "cheekSquintLeft", "cheekSquintRight"),
     "blink": ("eyeBlinkLeft", "eyeBlinkRight"),
 }
+BLOCK = 4096  # frames
 Source = Literal["matrix", "own-basis", "jaw-and-eyes"]
 Floats = NDArray[np.float64]
 
@@ -159,10 +160,12 @@ def own_controls(expressions: Floats) -> Floats | None:
     basis = expression_basis()  # [9, 100], orthogonal rows
     assert tuple(OWN_TO_ARKIT) == (*FACE_CHANNELS, "blink")
     inverse = basis.T / (basis * basis).sum(1)  # [100, 9]
-    change = np.diff(expressions, axis=0)
-    inside = (change @ inverse) @ basis
-    total = float((change * change).sum())
-    if total == 0 or float((inside * inside).sum()) < OWN_SHARE * total:
+    total = within = 0.0
+    for start in range(0, len(expressions), BLOCK):  # all changes would take much memory
+        change = np.diff(expressions[start : start + BLOCK + 1], axis=0)
+        inside = (change @ inverse) @ basis
+        total, within = total + float((change * change).sum()), within + float((inside * inside).sum())
+    if total == 0 or within < OWN_SHARE * total:
         return None
     controls = expressions @ inverse
     return np.clip(controls - np.percentile(controls, 5, axis=0), 0, 1)

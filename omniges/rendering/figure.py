@@ -3,6 +3,7 @@
 Shapes: T frames, V vertices, F triangles.
 """
 
+from collections.abc import Iterator
 from dataclasses import replace
 from functools import lru_cache
 from pathlib import Path
@@ -12,6 +13,7 @@ import numpy as np
 from numba import njit
 from numpy.typing import NDArray
 
+from omniges.motion.skeleton import joint_positions
 from omniges.motion.smplx_body import SmplxBody
 from omniges.rendering.body import SHIRT, Mesh, body_mesh, join
 from omniges.rendering.face import HEAD, face_mesh, face_weights
@@ -23,6 +25,7 @@ Floats = NDArray[np.float32]
 Triangles = NDArray[np.int32]
 HEAD_REACH_M = 0.34  # around the middle of the head: with neck and shoulders' top
 BLOCK = 32  # frames of a SMPL-X body that are posed together
+JOINT_BLOCK = 1024  # frames whose joints are worked out together
 
 
 class Figure(Protocol):
@@ -38,27 +41,42 @@ class Figure(Protocol):
         """Vertices and normals [V, 3] of one frame; the arrays are reused."""
 
 
-def make_figure(motion: Motion, smplx_model: Path | str | None, shirt: tuple[float, float, float]) -> Figure:
-    """The figure for a clip.
+def make_figure(
+    motion: Motion,
+    smplx_model: Path | str | None,
+    shirt: tuple[float, float, float],
+    face: Floats | None = None,
+) -> Figure:
+    """The figure for a clip, or for a part of one.
 
     Args:
         motion: T frames.
         smplx_model: a SMPL-X file, or None for the mannequin.
         shirt: colour, 0..1.
+        face: [T, M] weights of the mannequin's face, for a part whose rest the whole clip decides; None takes
+            the motion's own.
     """
     if smplx_model is None:
-        return Mannequin(motion, shirt)
+        return Mannequin(motion, shirt, face)
     return SmplxFigure(motion, _body(Path(smplx_model)), shirt)
+
+
+def joint_blocks(motion: Motion, smplx_model: Path | str | None) -> Iterator[NDArray[np.floating]]:
+    """A figure's joints [t, 55, 3], block after block, so that memory doesn't grow with the clip."""
+    body = None if smplx_model is None else _body(Path(smplx_model))
+    for start in range(0, motion.n_frames, JOINT_BLOCK):
+        part = motion.part(start, start + JOINT_BLOCK)
+        yield joint_positions(part) if body is None else body.joints(part)
 
 
 class Mannequin:
     """The project's own body and face."""
 
-    def __init__(self, motion: Motion, shirt: tuple[float, float, float]) -> None:
+    def __init__(self, motion: Motion, shirt: tuple[float, float, float], face: Floats | None = None) -> None:
         world = world_transforms(motion)
         self.joints, self.head_turns = world[..., 3], world[:, HEAD, :, :3]
         self.bones = skinning_transforms(motion)
-        self.weights = face_weights(motion)
+        self.weights = face_weights(motion) if face is None else face
         self.mesh = _tinted(join([body_mesh(), face_mesh().mesh]), shirt)
         self.colors, self.triangles = self.mesh.colors, self.mesh.triangles
         middle = self.mesh.vertices[self.mesh.joints[:, 0] == HEAD].mean(0)
@@ -87,10 +105,11 @@ class SmplxFigure:
         self.head_turns = world_transforms(motion)[:, HEAD, :, :3]
         self.triangles = body.faces.astype(np.int32)
         self._first, self._block = -1, np.empty((0, 0, 3), np.float32)
-        vertices, _ = self.pose(0)
+        # At rest, so that every part of a clip shows the same triangles.
+        still = replace(motion.part(0, 1), poses=np.zeros_like(motion.poses[:1]))
+        vertices, middle = _posed(body, still, 0)[0], body.joints(still)[0, HEAD] + [0, 0.05, 0.03]
         pale = 0.45 * np.array(color) + 0.55 * np.array([0.88, 0.84, 0.80])
         self.colors = np.tile(pale.astype(np.float32), (len(vertices), 1))
-        middle = self.joints[0, HEAD] + self.head_turns[0] @ [0, 0.05, 0.03]
         self.head_triangles = _near(vertices, self.triangles, middle)
 
     def pose(self, frame: int) -> tuple[Floats, Floats]:
@@ -124,11 +143,7 @@ def _body(path: Path) -> SmplxBody:
 
 
 def _posed(body: SmplxBody, motion: Motion, first: int) -> Floats:
-    span = slice(first, first + BLOCK)
-    part = replace(
-        motion, poses=motion.poses[span], trans=motion.trans[span], expressions=motion.expressions[span]
-    )
-    return next(iter(body.pose(part))).vertices
+    return next(iter(body.pose(motion.part(first, first + BLOCK)))).vertices
 
 
 def _tinted(mesh: Mesh, color: tuple[float, float, float]) -> Mesh:

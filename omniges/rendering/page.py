@@ -94,7 +94,7 @@ def facts_json(motion: Motion) -> dict[str, Any]:
 
 def stage_json(motion: Motion) -> dict[str, Any]:
     """Where the body stands: the floor's height, and the middle of its path, metres."""
-    stage = Stage.of(joint_positions(motion))
+    stage = Stage.of([joint_positions(motion)])
     return {"floor": stage.floor_y, "centre": stage.centre.tolist()}
 
 

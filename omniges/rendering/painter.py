@@ -4,6 +4,7 @@ Shapes: T frames, V vertices, H x W pixels.
 """
 
 import colorsys
+from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -11,8 +12,8 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image, ImageDraw, ImageFont
 
-from omniges.rendering.face import HEAD
-from omniges.rendering.figure import make_figure
+from omniges.rendering.face import HEAD, face_weights
+from omniges.rendering.figure import joint_blocks, make_figure
 from omniges.rendering.raster import SAMPLES, Camera, Canvas, draw_triangles, light_vertices, resolve
 from omniges.types import Motion
 
@@ -40,10 +41,11 @@ class Stage:
     reach_m: float  # how far the pelvis goes from there, sideways
 
     @classmethod
-    def of(cls, joints: NDArray[np.float64]) -> "Stage":
-        """The stage under a body; joints: [T, 55, 3] metres."""
-        floor = float(np.percentile(joints[:, FLOOR_JOINTS, 1].min(1), 5)) - SOLE_M
-        low, high = np.percentile(joints[:, 0], (2, 98), axis=0)
+    def of(cls, joints: Iterable[NDArray[np.floating]]) -> "Stage":
+        """The stage under a body; joints: [t, 55, 3] metres, block after block of a clip."""
+        both = [(block[:, FLOOR_JOINTS, 1].min(1), block[:, 0]) for block in joints]
+        floor = float(np.percentile(np.concatenate([lowest for lowest, _ in both]), 5)) - SOLE_M
+        low, high = np.percentile(np.concatenate([pelvis for _, pelvis in both]), (2, 98), axis=0)
         return cls(floor, 0.5 * (low + high)[[0, 2]], float(0.5 * (high - low)[0]))
 
 
@@ -52,21 +54,32 @@ def shirt_color(index: int) -> tuple[float, float, float]:
     return colorsys.hls_to_rgb(HUES[index % len(HUES)], 0.50, 0.45)
 
 
-class Panel:
-    """Draws the frames of one motion; `paint` may run in a thread of its own."""
+@dataclass(frozen=True)
+class Actor:
+    """A motion that panels show, and what all of it decides for every part."""
 
-    def __init__(
-        self,
-        motion: Motion,
-        label: str,
-        width: int,
-        height: int,
-        index: int = 0,
-        smplx_model: Path | str | None = None,
-    ) -> None:
-        self.motion, self.width, self.height = motion, width, height
-        self.figure = make_figure(motion, smplx_model, shirt_color(index))
-        self.stage = Stage.of(self.figure.joints)
+    motion: Motion
+    label: str
+    index: int  # from the left; decides the colour
+    smplx_model: Path | str | None
+    stage: Stage
+    face: NDArray[np.float32]  # [T, M] weights of the mannequin's face
+
+    @classmethod
+    def of(cls, motion: Motion, label: str, index: int, smplx_model: Path | str | None) -> "Actor":
+        """Look at a whole motion once."""
+        stage = Stage.of(joint_blocks(motion, smplx_model))
+        return cls(motion, label, index, smplx_model, stage, face_weights(motion))
+
+
+class Panel:
+    """Draws frames `first` to `stop` of one motion; a thread uses a panel of its own."""
+
+    def __init__(self, actor: Actor, width: int, height: int, first: int, stop: int) -> None:
+        self.first, self.width, self.height = first, width, height
+        index, part = actor.index, actor.motion.part(first, stop)
+        self.figure = make_figure(part, actor.smplx_model, shirt_color(index), actor.face[first:stop])
+        self.stage = actor.stage
         self.lit = np.empty_like(self.figure.colors)
         self.camera = self._body_camera()
         self.canvas = Canvas.of(width, height)
@@ -74,7 +87,7 @@ class Panel:
         self.inset_canvas = Canvas.of(self.inset, self.inset)
         self.margin = max(4, height // 48)
         self.background = self._background(index)
-        self.label = label
+        self.label = actor.label
         self.inset_background = _gradient(self.inset, self.inset, (251, 251, 252), (231, 234, 239))
         self.inset_mask = _rounded(self.inset, self.inset // 8)
 
@@ -105,7 +118,8 @@ class Panel:
         return np.array(image)
 
     def paint(self, frame: int) -> Picture:
-        """The panel at one frame, [H, W, 3]."""
+        """The panel at one frame of the motion, [H, W, 3]."""
+        frame -= self.first
         posed = self.figure.pose(frame)
         picture = self.background.copy()
         self._shadow(picture, frame)
@@ -121,7 +135,7 @@ class Panel:
         light_vertices(vertices, normals, self.figure.colors, camera.position, LIGHTS, self.lit)
         canvas.clear()
         focal = np.float32(camera.focal * SAMPLES)
-        draw_triangles(
+        filled = draw_triangles(
             vertices,
             self.lit,
             triangles,
@@ -131,7 +145,7 @@ class Panel:
             canvas.color,
             canvas.depth,
         )
-        resolve(canvas.color, canvas.depth, picture)
+        resolve(canvas.color, canvas.depth, filled, picture)
 
     def _shadow(self, picture: Picture, frame: int) -> None:
         """A soft dark patch under hips and feet."""

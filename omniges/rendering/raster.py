@@ -125,9 +125,14 @@ def draw_triangles(
     focal: "np.float32 | float",
     color: Floats,
     depth: Floats,
-) -> None:
-    """Fill the samples that front-facing triangles cover; the nearest wins."""
+) -> tuple[int, int, int, int]:
+    """Fill the samples that front-facing triangles cover; the nearest wins.
+
+    Returns:
+        first row, end, first column and end of the samples that may be filled.
+    """
     high, wide = depth.shape
+    left, right, top, bottom = wide, 0, high, 0
     seen = np.empty((vertices.shape[0], 3), np.float32)
     for v in range(vertices.shape[0]):
         x, y, z = vertices[v, 0] - position[0], vertices[v, 1] - position[1], vertices[v, 2] - position[2]
@@ -156,28 +161,44 @@ def draw_triangles(
             max(0, int(np.ceil(min(ay, by, cy) - 0.5))),
             min(high - 1, int(np.floor(max(ay, by, cy) - 0.5))),
         )
+        if x0 > x1 or y0 > y1:
+            continue
+        left, right, top, bottom = min(left, x0), max(right, x1 + 1), min(top, y0), max(bottom, y1 + 1)
         inverse = 1 / area
+        step_a, step_b = (by - cy) * inverse, (cy - ay) * inverse  # of the weights, from sample to sample
+        near_a, near_b, near_c = seen[a, 2], seen[b, 2], seen[c, 2]
         for y in range(y0, y1 + 1):
-            py = y + 0.5
+            px, py = x0 + 0.5, y + 0.5
+            first_a = ((bx - px) * (cy - py) - (by - py) * (cx - px)) * inverse
+            first_b = ((cx - px) * (ay - py) - (cy - py) * (ax - px)) * inverse
             for x in range(x0, x1 + 1):
-                px = x + 0.5
-                wa = ((bx - px) * (cy - py) - (by - py) * (cx - px)) * inverse
-                wb = ((cx - px) * (ay - py) - (cy - py) * (ax - px)) * inverse
+                wa, wb = first_a + (x - x0) * step_a, first_b + (x - x0) * step_b
                 wc = 1 - wa - wb
                 if wa < 0 or wb < 0 or wc < 0:
                     continue
-                near = wa * seen[a, 2] + wb * seen[b, 2] + wc * seen[c, 2]
+                near = wa * near_a + wb * near_b + wc * near_c
                 if near > depth[y, x]:
                     depth[y, x] = near
                     for k in range(3):
                         color[y, x, k] = wa * colors[a, k] + wb * colors[b, k] + wc * colors[c, k]
+    return top, bottom, left, right
 
 
 @njit(nogil=True, cache=True)
-def resolve(color: Floats, depth: Floats, picture: NDArray[np.uint8]) -> None:
-    """Average each pixel's samples over `picture` [H, W, 3], in place; empty samples let it show through."""
-    for y in range(picture.shape[0]):
-        for x in range(picture.shape[1]):
+def resolve(
+    color: Floats, depth: Floats, filled: tuple[int, int, int, int], picture: NDArray[np.uint8]
+) -> None:
+    """Average each pixel's samples over `picture` [H, W, 3], in place; empty samples let it show through.
+
+    Args:
+        color: [S H, S W, 3].
+        depth: [S H, S W]; 0 is empty.
+        filled: what `draw_triangles` gave.
+        picture: [H, W, 3].
+    """
+    top, bottom, left, right = filled
+    for y in range(top // SAMPLES, -(-bottom // SAMPLES)):
+        for x in range(left // SAMPLES, -(-right // SAMPLES)):
             covered = 0
             red = green = blue = np.float32(0)
             for i in range(SAMPLES):

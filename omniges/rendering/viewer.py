@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from omniges.errors import DataError
 from omniges.files import atomic_path
 from omniges.rendering.page import base64_of, body_json, clip_json, piece, sound_json
-from omniges.rendering.video import encode_sound
+from omniges.rendering.video import sound_packets
 from omniges.timing import SAMPLE_RATE
 from omniges.types import Motion, Word
 
@@ -63,5 +63,6 @@ def _sound(wave: NDArray[np.float32]) -> bytes:
     with av.open(stream, "w", format="mp4", container_options={"fflags": "+bitexact"}) as container:
         audio = container.add_stream("aac", rate=SAMPLE_RATE, layout="mono")
         audio.bit_rate, audio.time_base = 64_000, Fraction(1, SAMPLE_RATE)
-        encode_sound(container, audio, np.asarray(wave, np.float32))
+        for packet in sound_packets(audio, np.asarray(wave, np.float32)):
+            container.mux(packet)
     return stream.getvalue()

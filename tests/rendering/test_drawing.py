@@ -86,20 +86,28 @@ def drawn(pieces, width=80, height=60):
         np.array([0, 0, 2.0]), np.zeros(3), fov_y=2 * np.arctan(0.5), width=width, height=height
     )
     canvas = Canvas.of(width, height)
+    filled = []
     for (vertices, triangles), color in pieces:
         colors = np.tile(np.float32(color), (len(vertices), 1))
-        draw_triangles(
-            vertices,
-            colors,
-            triangles,
-            camera.position,
-            camera.rotation,
-            np.float32(camera.focal * SAMPLES),
-            canvas.color,
-            canvas.depth,
+        filled.append(
+            draw_triangles(
+                vertices,
+                colors,
+                triangles,
+                camera.position,
+                camera.rotation,
+                np.float32(camera.focal * SAMPLES),
+                canvas.color,
+                canvas.depth,
+            )
         )
+    rows, columns = np.nonzero(canvas.depth)
+    low, high = np.min(filled, axis=0), np.max(filled, axis=0)
+    whole = (low[0], high[1], low[2], high[3])
+    if len(rows):
+        assert whole == (rows.min(), rows.max() + 1, columns.min(), columns.max() + 1)
     picture = np.zeros((height, width, 3), np.uint8)
-    resolve(canvas.color, canvas.depth, picture)
+    resolve(canvas.color, canvas.depth, whole, picture)
     return picture, camera
 
 
