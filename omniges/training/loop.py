@@ -20,7 +20,7 @@ from omniges.errors import TrainingError
 from omniges.log import progress as progress_bar
 from omniges.model.a2g import A2G
 from omniges.model.losses import Losses
-from omniges.training import state
+from omniges.training import checks, state
 from omniges.training.draws import draw, seed_of
 from omniges.training.ema import EMA
 from omniges.training.order import Order
@@ -82,6 +82,8 @@ class Trainer:
         )
         self.wrapped, self.optimizer = accelerator.prepare(model, optimizer)
         self.model = cast(A2G, accelerator.unwrap_model(self.wrapped))
+        if self.debug:
+            checks.watch(self.model)
         self.ema = EMA(self.wrapped, train.ema_decay)
         self.progress = Progress(key=key)
         self.best: dict[str, Tensor] = {}
@@ -179,6 +181,9 @@ class Trainer:
         )
         device = self.accelerator.device
         batch = batch.to(device)
+        if self.debug:
+            checks.check_batch(batch, self.model.config, self.train.window_frames)
+            checks.check_draws(draws, len(batch.clip), self.train.window_frames)
         last = micro + 1 == self.train.accumulate
         anomaly = torch.autograd.detect_anomaly() if self.debug else contextlib.nullcontext()
         with contextlib.nullcontext() if last else self.accelerator.no_sync(self.wrapped), anomaly:

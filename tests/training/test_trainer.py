@@ -5,7 +5,7 @@ import pytest
 import torch
 from accelerate import Accelerator
 
-from omniges.errors import TrainingError
+from omniges.errors import ShapeError, TrainingError
 from omniges.training.loop import Data, Trainer
 
 
@@ -70,3 +70,50 @@ def test_loss_falls_and_val_weights_are_the_best_seen(tmp_path):
     curve = trainer.progress.curve
     assert curve[-1]["train/codes"] < curve[0]["train/codes"] - 0.2
     assert trainer.progress.best_loss == min(e["val/total"] for e in curve if "val/total" in e)
+
+
+class Changed(toys.ToyWindows):
+    """Windows of which one tensor is not what it should be."""
+
+    def __init__(self, name, change):
+        super().__init__(24)
+        self.name, self.change = name, change
+
+    def __getitem__(self, index):
+        window = super().__getitem__(index)
+        setattr(window, self.name, self.change(getattr(window, self.name)))
+        return window
+
+
+def debugged(folder, monkeypatch, data):
+    monkeypatch.setenv("OMNIGES_DEBUG", "1")
+    trainer = make(folder, max_steps=1)
+    trainer.data = Data(train=data, val=toys.ToyWindows(8), collate=toys.collate)
+    return trainer
+
+
+@pytest.mark.parametrize(
+    ("name", "change", "message"),
+    [
+        ("side", lambda x: x[..., :1], r"batch: side is \(4, 32, 1\) float32, wanted \(4, 32, 9\) float"),
+        ("gesture", lambda x: x.int(), r"batch: gesture is \(4, 32, 415\) int32, wanted .* float"),
+        ("speaker", lambda x: x - 3, r"batch: speaker holds -3 to -\d, wanted 0 to 1"),
+    ],
+)
+def test_debugging_names_what_broadcasting_hides(tmp_path, monkeypatch, name, change, message):
+    """Without the checks each of these trains on, on other numbers."""
+    with pytest.raises(ShapeError, match=message):
+        debugged(tmp_path, monkeypatch, Changed(name, change)).run()
+    monkeypatch.setenv("OMNIGES_DEBUG", "0")
+    trainer = make(tmp_path / "unseen", max_steps=1)
+    trainer.data = Data(train=Changed(name, change), val=toys.ToyWindows(8), collate=toys.collate)
+    trainer.run()
+
+
+def test_debugging_looks_at_what_blocks_give_out(tmp_path, monkeypatch):
+    trainer = debugged(tmp_path, monkeypatch, toys.ToyWindows(24))
+    trainer.run()
+    whole = trainer.model.side
+    trainer.model.side = lambda states: whole(states)[..., :1]
+    with pytest.raises(ShapeError, match=r"model, output: side is \(4, 32, 1\) float32, wanted \(4, 32, 9\)"):
+        trainer.step(0, trainer.passes(0))
