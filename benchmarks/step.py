@@ -88,7 +88,7 @@ class Step:
     def __init__(self, params: Params, arm: str, model: A2G, optimizer: torch.optim.Optimizer) -> None:
         self.params, self.arm, self.model, self.optimizer = params, arm, model, optimizer
         size, frames = params.train.batch_per_process, params.train.window_frames
-        self.draws = draw(params.train, [("bench", i) for i in range(size)], *draws_shape(frames))
+        self.draws = draw(params.train, [("bench", i) for i in range(size)], *draws_shape(self.model, frames))
         words = frames if arm == "peer" else max(1, round(2.5 * frames / params.data.fps))
         self.batch = random_batch(params, words)
         self.listen: Callable[[], object] = lambda: None

@@ -148,6 +148,7 @@ class PackParams(Section):
 class ModelParams(Section):
     """Sizes of the audio-to-gesture model."""
 
+    predicts: Literal["codes", "latents"]  # code distributions, or the latents themselves (a latent flow)
     fusion_width: PositiveInt
     fusion_layers: PositiveInt
     fusion_heads: PositiveInt

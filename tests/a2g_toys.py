@@ -14,6 +14,7 @@ PARTS, QUANTIZERS, CODES, CODE_DIM = 4, 3, 8, 6
 
 def sizes(**changes):
     values = {
+        "predicts": "codes",
         "fusion_width": 16,
         "fusion_layers": 1,
         "fusion_heads": 2,

@@ -54,6 +54,8 @@ VARIANTS: dict[str, VariantOf] = {
     "1 level drawn": VariantOf(sampled={"sampled_levels": 1}),
     "without gate": VariantOf(trained={"model.fusion_gate": False}),
     "1 residual stream": VariantOf(trained={"model.residual_streams": 1}),
+    "latent flow": VariantOf(trained={"model.predicts": "latents"}),
+    "latent flow, 16 steps": VariantOf(trained={"model.predicts": "latents"}, sampled={"steps": 16}),
     "cross-entropy only": VariantOf(trained={"train.loss.reconstruction": 0.0, "train.loss.velocity": 0.0}),
 }
 
@@ -76,7 +78,7 @@ def run_variant(
     """Figures of one variant under one training seed, from disk where they are there."""
     variant = VARIANTS[name]
     params = changed(params, {**variant.trained, "train.seed": params.train.seed + train_seed})
-    trained = name if variant.trained else "full"
+    trained = name.split(",")[0] if variant.trained else "full"
     W = VariantWorkspace(
         bench.W, Path("checkpoints") / bench.W.name / f"{trained}-{train_seed}".replace(" ", "-")
     )

@@ -1,12 +1,12 @@
 """Audio to gesture: a noisy gesture, what is heard and said, and who speaks, to the codes of the clean
 gesture.
 
-Shapes: B batch, T frames, N gesture tokens (T / 4), W words, G gesture channels (415), X = 4 G, P parts, Q
-    quantizers.
+Shapes: B batch, T frames, N gesture tokens (T / 4), W words, X channels of a token on its way (4 x 415;
+    P x D in a latent flow), P parts, Q quantizers, D code width.
 """
 
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, fields, replace
 
 import torch
@@ -15,11 +15,10 @@ from torch import Tensor, nn
 from omniges.errors import ShapeError
 from omniges.model.config import ModelConfig
 from omniges.model.fusion import AudioFusion
-from omniges.model.head import CodeHead, CodePrediction
+from omniges.model.head import CodeHead, CodePrediction, LatentHead
 from omniges.model.mmdit import MMDiT, Stream
-from omniges.motion.layout import FRAMES_PER_CODE, GESTURE_WIDTH, SIDE_WIDTH
+from omniges.motion.layout import FRAMES_PER_CODE, SIDE_WIDTH
 
-TOKEN_WIDTH = FRAMES_PER_CODE * GESTURE_WIDTH
 SAID_TAPS = 9
 """Gesture tokens whose words reach a token directly, itself in the middle."""
 UNKNOWN_SPEAKER = -1
@@ -135,7 +134,7 @@ class A2G(nn.Module):
             nn.LayerNorm(data.text_width), nn.Linear(data.text_width, sizes.text_width)
         )
         self.dropout = nn.Dropout(sizes.dropout)
-        self.gesture_in = nn.Linear(TOKEN_WIDTH, sizes.gesture_width)
+        self.gesture_in = nn.Linear(config.token_width, sizes.gesture_width)
         # What is heard at a token's own time also reaches it directly: attention would have to learn to
         # find it first.
         self.heard_in = nn.Linear(sizes.fusion_width * FRAMES_PER_CODE, sizes.gesture_width)
@@ -157,7 +156,11 @@ class A2G(nn.Module):
             mlp_ratio=sizes.mlp_ratio,
             dropout=sizes.dropout,
         )
-        self.code_head = CodeHead(sizes.gesture_width, sizes.head_width, codebooks, latent_std)
+        self.code_head = (
+            LatentHead(sizes.gesture_width, codebooks, latent_std)
+            if sizes.predicts == "latents"
+            else CodeHead(sizes.gesture_width, sizes.head_width, codebooks, latent_std)
+        )
         self.side_head = nn.Linear(sizes.gesture_width, FRAMES_PER_CODE * SIDE_WIDTH)
 
     def listen(self, heard: Heard) -> Conditions:
@@ -188,7 +191,7 @@ class A2G(nn.Module):
         """The gesture tokens' states at flow time t.
 
         Args:
-            x_t: [B, N, X] normalised gesture, four frames a token, noisy where t < 1.
+            x_t: [B, N, X] normalised gesture as `tokens` gives it, noisy where t < 1.
             t: [B, N] flow time of each token, 0 noise, 1 clean (the past that is continued).
             conditions: from `listen`.
         Returns:
@@ -240,6 +243,19 @@ class A2G(nn.Module):
         conditions = replace(conditions, frames=conditions.frames & keep_audio[:, None])
         states = self.states(x_t, t, conditions)
         return Prediction(codes=self.code_head(states, codes), side=self.side(states))
+
+    def tokens(self, latent: Tensor, frames: Callable[[], Tensor]) -> Tensor:
+        """A clean gesture as the flow knows it.
+
+        Args:
+            latent: [B, N, P, D] summed code vectors.
+            frames: gives the same as normalised frames [B, T, 415]; not asked by a latent flow.
+        Returns:
+            [B, N, X].
+        """
+        if isinstance(self.code_head, LatentHead):
+            return (latent / self.code_head.latent_std[:, None]).flatten(2)
+        return frames().float().unflatten(1, (-1, FRAMES_PER_CODE)).flatten(2)
 
     def side(self, states: Tensor) -> Tensor:
         """Jaw and eyes of every frame from the token states: [B, N, C] to [B, T, 9], normalised."""

@@ -6,6 +6,7 @@ from typing import Any
 
 from omniges.config import ModelParams
 from omniges.errors import CheckpointError, ConfigError
+from omniges.motion.layout import FRAMES_PER_CODE, GESTURE_WIDTH
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -40,6 +41,13 @@ class ModelConfig:
                 f"model.fusion_width: got {self.sizes.fusion_width}, wanted a multiple of "
                 f"2 x model.fusion_heads = {2 * self.sizes.fusion_heads}."
             )
+
+    @property
+    def token_width(self) -> int:
+        """Channels of a gesture token on its way from noise: four frames, or their latents."""
+        if self.sizes.predicts == "latents":
+            return self.data.parts * self.data.code_dim
+        return FRAMES_PER_CODE * GESTURE_WIDTH
 
     def to_json(self) -> dict[str, Any]:
         return {"sizes": self.sizes.model_dump(), "data": asdict(self.data)}

@@ -1,4 +1,6 @@
-"""The code head: logits for every part and quantizer, each quantizer knowing what the coarser ones chose.
+"""What token states say of the gesture: codes (the default) or, in a latent flow, the latents themselves.
+
+The code head: logits for every part and quantizer, each quantizer knowing what the coarser ones chose.
 
 A residual code has no meaning without the codes before it, so level q is predicted from the token's state
 and the sum of the
@@ -28,18 +30,16 @@ SHARPEST = 4.0
 
 @dataclass(frozen=True, kw_only=True)
 class CodePrediction:
-    """What the head says when it is told the true coarser codes."""
+    """What a head says; the code head, when it is told the true coarser codes."""
 
-    log_probability: Tensor  # [B, N, P, Q, K] nats
+    log_probability: Tensor | None  # [B, N, P, Q, K] nats; None from a head that knows no codes
     latent: Tensor  # [B, N, P, D]: expected code vectors, summed over the quantizers
 
 
-class CodeHead(nn.Module):
-    """Token states to code logits.
+class Head(nn.Module):
+    """The tokenizers' code vectors, which every head is measured by.
 
     Args:
-        width: C.
-        head_width: U.
         codebooks: [P, Q, K, D] effective code vectors; constants, kept as a buffer.
         latent_std: [P] standard deviation of the summed code vectors on the train split.
     """
@@ -47,12 +47,55 @@ class CodeHead(nn.Module):
     codebooks: Tensor
     latent_std: Tensor
 
-    def __init__(self, width: int, head_width: int, codebooks: Tensor, latent_std: Tensor) -> None:
+    def __init__(self, codebooks: Tensor, latent_std: Tensor) -> None:
         super().__init__()
-        parts, quantizers, codes, code_dim = codebooks.shape
         self.register_buffer("codebooks", codebooks.detach().clone())
         self.register_buffer("latent_std", latent_std.detach().clone())
-        self.parts, self.quantizers, self.head_width = parts, quantizers, head_width
+        self.parts, self.quantizers = codebooks.shape[:2]
+
+    def vectors(self, codes: Tensor) -> Tensor:
+        """Code vectors of every level: codes [B, N, P, Q] int64 to [B, N, P, Q, D]."""
+        part = torch.arange(self.parts, device=codes.device)[:, None]
+        quantizer = torch.arange(self.quantizers, device=codes.device)[None]
+        return self.codebooks[part, quantizer, codes]
+
+
+class LatentHead(Head):
+    """Token states to latents, for a flow among latents, where chance is in the noise alone (GestureLSM).
+
+    Args:
+        width: C.
+        codebooks: see `Head`.
+        latent_std: see `Head`.
+    """
+
+    def __init__(self, width: int, codebooks: Tensor, latent_std: Tensor) -> None:
+        super().__init__(codebooks, latent_std)
+        self.place = nn.Linear(width, self.parts * codebooks.shape[-1])
+
+    def forward(self, states: Tensor, codes: Tensor) -> CodePrediction:
+        """States [B, N, C] to the expected latent; the true codes are of no use here."""
+        return CodePrediction(log_probability=None, latent=self.latents(states))
+
+    def latents(self, states: Tensor) -> Tensor:
+        """[..., C] to [..., P, D] float32, in the tokenizers' units."""
+        return self.place(states).float().unflatten(-1, (self.parts, -1)) * self.latent_std[:, None]
+
+
+class CodeHead(Head):
+    """Token states to code logits.
+
+    Args:
+        width: C.
+        head_width: U.
+        codebooks: see `Head`.
+        latent_std: see `Head`.
+    """
+
+    def __init__(self, width: int, head_width: int, codebooks: Tensor, latent_std: Tensor) -> None:
+        super().__init__(codebooks, latent_std)
+        parts, quantizers, codes, code_dim = codebooks.shape
+        self.head_width = head_width
         self.state = nn.Linear(width, parts * head_width)
         self.coarser = nn.Parameter(
             torch.randn(parts, quantizers, code_dim, head_width) / math.sqrt(code_dim)
@@ -66,12 +109,6 @@ class CodeHead(nn.Module):
         self.log_precision = nn.Linear(width, parts * quantizers)
         nn.init.zeros_(self.log_precision.weight)
         nn.init.constant_(self.log_precision.bias, VAGUE)
-
-    def vectors(self, codes: Tensor) -> Tensor:
-        """Code vectors of every level: codes [B, N, P, Q] int64 to [B, N, P, Q, D]."""
-        part = torch.arange(self.parts, device=codes.device)[:, None]
-        quantizer = torch.arange(self.quantizers, device=codes.device)[None]
-        return self.codebooks[part, quantizer, codes]
 
     def forward(self, states: Tensor, codes: Tensor) -> CodePrediction:
         """Predict every level, told the true codes of the coarser ones.

@@ -11,14 +11,14 @@ from torch import Tensor
 
 from omniges.config import LossParams
 from omniges.model.a2g import Prediction
-from omniges.model.head import CodeHead
+from omniges.model.head import Head
 
 
 @dataclass(frozen=True, kw_only=True)
 class Losses:
     """Unweighted losses, each a scalar."""
 
-    codes: Tensor  # cross-entropy, nats a code
+    codes: Tensor  # cross-entropy, nats a code; 0 from a latent flow, which has none
     reconstruction: Tensor  # squared error of the expected latent, in train-split variances
     velocity: Tensor  # the same for differences of neighbouring tokens
     side: Tensor  # squared error of jaw and eyes, in train-split variances
@@ -42,14 +42,17 @@ class Target:
     frames: Tensor  # [B, T] bool: exists
 
 
-def losses(prediction: Prediction, target: Target, head: CodeHead) -> Losses:
+def losses(prediction: Prediction, target: Target, head: Head) -> Losses:
     """All losses of one batch."""
     truth = head.vectors(target.codes).sum(3)
     scale = head.latent_std[:, None]
     error = (prediction.codes.latent - truth) / scale
     pairs = target.tokens[:, 1:] & target.tokens[:, :-1]
+    log_probability = prediction.codes.log_probability
     return Losses(
-        codes=code_loss(prediction.codes.log_probability, target.codes, target.tokens),
+        codes=error.new_zeros(())
+        if log_probability is None
+        else code_loss(log_probability, target.codes, target.tokens),
         reconstruction=masked_mean(error.square().mean((-1, -2)), target.tokens),
         velocity=masked_mean((error[:, 1:] - error[:, :-1]).square().mean((-1, -2)), pairs),
         side=masked_mean((prediction.side.float() - target.side).square().mean(-1), target.frames),

@@ -1,6 +1,6 @@
 """Gesture for speech of any length: rectified flow in windows that continue the model's own past.
 
-Shapes: B clips side by side, N tokens of a window, X = 4 x 415 channels of a token, P parts, Q quantizers,
+Shapes: B clips side by side, N tokens of a window, X channels of a token, P parts, Q quantizers,
     T frames.
 """
 

@@ -13,6 +13,7 @@ import torch
 from torch import Tensor, nn
 
 from omniges.model.a2g import A2G
+from omniges.model.head import CodeHead
 from omniges.tokenizers.gesture_tokenizer import GestureTokenizer
 
 Precision = Literal["fp32", "bf16"]
@@ -40,7 +41,7 @@ def prepared(
         return model, tokenizer
     _lower(model)
     head = model.code_head
-    for matrices in (head.to_logits, head.coarser):
+    for matrices in (head.to_logits, head.coarser) if isinstance(head, CodeHead) else ():
         matrices.data = matrices.data.to(torch.bfloat16)
     return model, HastyDecoder(tokenizer)
 

@@ -1,6 +1,6 @@
 """What a clip carries from window to window, and the step from one to the next.
 
-Shapes: B clips side by side, N tokens of a window, X = 4 x 415 channels of a token, P parts, D code width.
+Shapes: B clips side by side, N tokens of a window, X channels of a token, P parts, D code width.
 """
 
 import hashlib
@@ -11,7 +11,7 @@ import torch
 from torch import Tensor
 
 from omniges.config import SamplingParams
-from omniges.model.a2g import A2G, TOKEN_WIDTH, Heard
+from omniges.model.a2g import A2G, Heard
 from omniges.motion.layout import FRAMES_PER_CODE, SIDE_WIDTH
 from omniges.sampling.choices import ChoiceNoise
 from omniges.sampling.precision import computing
@@ -38,7 +38,7 @@ class Progress:
         self.choices: ChoiceNoise | None = None  # None before the first window
         self.settled = 0  # tokens
         self.latent: Tensor | None = None  # [past, P, D]; None before the first window
-        self.clean = torch.zeros(0, TOKEN_WIDTH)  # [past, X] normalised
+        self.clean: Tensor | None = None  # [past, X] normalised; None before the first window
         self.side = torch.zeros(0, SIDE_WIDTH)  # [frames, 9] foreseen by the last window, normalised
 
     def gumbel(self, window: Window, length: int, model: A2G, options: SamplingParams) -> Tensor:
@@ -113,11 +113,11 @@ def settle(
     size = (len(clips), cover.window)
     past = Past(
         given=torch.zeros(size, dtype=torch.bool, device=device),
-        clean=torch.zeros(*size, TOKEN_WIDTH, device=device),
+        clean=torch.zeros(*size, model.config.token_width, device=device),
         latent=torch.zeros(*size, data.parts, data.code_dim, device=device),
     )
     for row, (clip, window) in enumerate(zip(clips, windows, strict=True)):
-        if window.past and clip.latent is not None:
+        if window.past and clip.latent is not None and clip.clean is not None:
             past.given[row, : window.past] = True
             past.clean[row, : window.past], past.latent[row, : window.past] = clip.clean, clip.latent
     gumbel = [

@@ -5,7 +5,7 @@ vectors; drawing
 codes there would add noise that the flow has no time to take back. At the end the coarsest `sampled_levels`
 codes are drawn.
 
-Shapes: V variants, B clips, N tokens of a window, X = 4 x 415 channels of a token, P parts, Q quantizers, K
+Shapes: V variants, B clips, N tokens of a window, X channels of a token, P parts, Q quantizers, K
     codes, D code width.
 """
 
@@ -17,8 +17,8 @@ import torch
 from torch import Tensor
 
 from omniges.config import SamplingParams
-from omniges.model.a2g import A2G, TOKEN_WIDTH, Conditions, Heard
-from omniges.motion.layout import FRAMES_PER_CODE
+from omniges.model.a2g import A2G, Conditions, Heard
+from omniges.model.head import LatentHead
 from omniges.sampling import flow
 from omniges.sampling.codes import draw, guidance_weights, guide, nucleus
 
@@ -88,13 +88,12 @@ class WindowSampler:
             gumbel: [B, N, P, L, K] what decides the choice of the L coarsest codes, see `ChoiceNoise`.
         """
         found: list[DrawnWindow] = []
-        n_tokens, device = past.given.shape[1], past.clean.device
 
         def clean_estimate(x_t: Tensor, t: float, last: bool) -> Tensor:
             found[:] = [self._estimate(x_t, t, past, gumbel if last else None)]
             return found[0].clean
 
-        x_0 = torch.stack([flow.noise((n_tokens, TOKEN_WIDTH), g) for g in generators]).to(device)
+        x_0 = torch.stack([flow.noise(past.clean.shape[1:], g) for g in generators]).to(past.clean)
         x_0 = torch.where(past.given[..., None], past.clean, x_0)
         flow.solve(x_0, clean_estimate, self.options.steps, self.options.solver, self.options.time_shift)
         return found[0]
@@ -115,10 +114,12 @@ class WindowSampler:
             kept = nucleus(logits, self.options.temperature, self.options.top_p)
             return draw(kept, gumbel[:, :, :, level], self.options.softness)
 
-        latent = self.model.code_head.generate(states.unflatten(0, (variants, batch)), weigh)
+        head, states = self.model.code_head, states.unflatten(0, (variants, batch))
+        if isinstance(head, LatentHead):
+            latent = guide(head.latents(states), self.weights)
+        else:
+            latent = head.generate(states, weigh)
         latent = torch.where(past.given[..., None, None], past.latent, latent)
-        frames = self.tokenizer.estimate(latent).float()
-        clean = torch.where(
-            past.given[..., None], past.clean, frames.unflatten(1, (-1, FRAMES_PER_CODE)).flatten(2)
-        )
+        clean = self.model.tokens(latent, lambda: self.tokenizer.estimate(latent))
+        clean = torch.where(past.given[..., None], past.clean, clean)
         return DrawnWindow(latent=latent, clean=clean, side=side)

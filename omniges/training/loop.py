@@ -177,7 +177,9 @@ class Trainer:
         # Dropout inside the model follows the step too, so that a resumed run repeats it.
         torch.manual_seed(seed_of(self.train.seed, "model", step, micro, self.accelerator.process_index))
         draws = draw(
-            self.train, [("step", step, place) for place in places], *draws_shape(self.train.window_frames)
+            self.train,
+            [("step", step, place) for place in places],
+            *draws_shape(self.model, self.train.window_frames),
         )
         device = self.accelerator.device
         batch = batch.to(device)
@@ -220,7 +222,7 @@ class Trainer:
             part = chosen[start : start + self.train.batch_per_process]
             batch = self.data.collate([self.data.val[i] for i in part]).to(self.accelerator.device)
             where = [("validation", start + i) for i in range(len(part))]
-            draws = draw(self.train, where, *draws_shape(self.train.window_frames)).to(
+            draws = draw(self.train, where, *draws_shape(self.model, self.train.window_frames)).to(
                 self.accelerator.device
             )
             with self.accelerator.autocast():

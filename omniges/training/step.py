@@ -8,7 +8,7 @@ import torch
 from torch import nn
 
 from omniges.data.windows import Batch
-from omniges.model.a2g import A2G, TOKEN_WIDTH, UNKNOWN_SPEAKER, Heard
+from omniges.model.a2g import A2G, UNKNOWN_SPEAKER, Heard
 from omniges.model.losses import Losses, Target, losses
 from omniges.motion.layout import FRAMES_PER_CODE
 from omniges.sampling.flow import interpolate
@@ -24,7 +24,7 @@ def training_losses(wrapped: nn.Module, model: A2G, batch: Batch, draws: Draws) 
         batch: a window of every sample.
         draws: noise, flow times, what is withheld.
     """
-    clean = batch.gesture.unflatten(1, (-1, FRAMES_PER_CODE)).flatten(2).float()
+    clean = model.tokens(model.code_head.vectors(batch.codes).sum(3), lambda: batch.gesture)
     x_t = interpolate(draws.noise, clean, draws.t[..., None])
     # In generation the past is the model's own; one that trusts it blindly drifts away from what it hears.
     x_t = x_t + draws.noise * (draws.given * draws.past_noise[:, None])[..., None]
@@ -51,6 +51,6 @@ def heard_in(batch: Batch, draws: Draws) -> Heard:
     )
 
 
-def draws_shape(window_frames: int) -> tuple[int, int]:
+def draws_shape(model: A2G, window_frames: int) -> tuple[int, int]:
     """(N, X) of a window."""
-    return window_frames // FRAMES_PER_CODE, TOKEN_WIDTH
+    return window_frames // FRAMES_PER_CODE, model.config.token_width

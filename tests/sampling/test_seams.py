@@ -10,6 +10,7 @@ import torch
 from test_generation import speech
 from test_streaming import part_of
 
+from omniges.model.a2g import A2G
 from omniges.sampling import progress
 from omniges.sampling.generate import generate_clips
 from omniges.sampling.streaming import GestureStream
@@ -23,6 +24,8 @@ class Walker:
 
     Without a past it starts anywhere. An untrained network can't continue, so it could prove nothing here.
     """
+
+    tokens = A2G.tokens
 
     def __init__(self):
         toy = toys.model()
