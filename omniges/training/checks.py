@@ -14,7 +14,7 @@ from torch import Tensor, nn
 
 from omniges.data.windows import Batch
 from omniges.errors import ShapeError
-from omniges.model.a2g import A2G, TOKEN_WIDTH
+from omniges.model.a2g import A2G
 from omniges.model.config import ModelConfig
 from omniges.motion.layout import FRAMES_PER_CODE, GESTURE_WIDTH, SIDE_WIDTH
 from omniges.training.draws import Draws
@@ -52,11 +52,11 @@ def check_batch(batch: Batch, config: ModelConfig, window_frames: int) -> None:
     _check_range("batch", "speaker", batch.speaker, len(data.speakers))
 
 
-def check_draws(draws: Draws, batch_size: int, window_frames: int) -> None:
+def check_draws(draws: Draws, config: ModelConfig, batch_size: int, window_frames: int) -> None:
     """The same for what chance decided."""
     tokens = (batch_size, window_frames // FRAMES_PER_CODE)
     for name, kind, *shape in (
-        ("noise", "float", *tokens, TOKEN_WIDTH),
+        ("noise", "float", *tokens, config.token_width),
         ("t", "float", *tokens),
         ("given", "bool", *tokens),
         ("past_noise", "float", batch_size),
@@ -93,12 +93,13 @@ def watch(model: A2G) -> None:
     def coded(_: nn.Module, given: tuple[Any, ...], found: Any) -> None:
         tokens = given[0].shape[:2]
         shape = (*tokens, data.parts, data.quantizers, data.codes)
-        _check("code head, output", "log_probability", found.log_probability, "float", *shape)
+        if found.log_probability is not None:
+            _check("code head, output", "log_probability", found.log_probability, "float", *shape)
         _check("code head, output", "latent", found.latent, "float", *tokens, data.parts, data.code_dim)
 
     def answered(_: nn.Module, given: tuple[Any, ...], found: Any) -> None:
         x_t, t = given[:2]
-        _check("model, input", "x_t", x_t, "float", *t.shape, TOKEN_WIDTH)
+        _check("model, input", "x_t", x_t, "float", *t.shape, model.config.token_width)
         side = (t.shape[0], t.shape[1] * FRAMES_PER_CODE, SIDE_WIDTH)
         _check("model, output", "side", found.side, "float", *side)
 

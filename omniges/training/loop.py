@@ -185,7 +185,7 @@ class Trainer:
         batch = batch.to(device)
         if self.debug:
             checks.check_batch(batch, self.model.config, self.train.window_frames)
-            checks.check_draws(draws, len(batch.clip), self.train.window_frames)
+            checks.check_draws(draws, self.model.config, len(batch.clip), self.train.window_frames)
         last = micro + 1 == self.train.accumulate
         anomaly = torch.autograd.detect_anomaly() if self.debug else contextlib.nullcontext()
         with contextlib.nullcontext() if last else self.accelerator.no_sync(self.wrapped), anomaly:
