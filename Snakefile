@@ -17,6 +17,10 @@ from omniges.cli.record import after_success, print_failures
 
 min_version("9.0")
 
+
+report: "workflow/report/run.rst"
+
+
 plan = SnakemakePlan.of_workflow(workflow)
 
 
@@ -28,6 +32,16 @@ rule all:
     default_target: True
     input:
         plan.jobs(),
+        # What `snakemake --report` carries; empty in any other run.
+        [
+            report(
+                path,
+                caption=f"workflow/report/{kind}.rst",
+                category="Evaluation",
+                labels={"file": name},
+            )
+            for path, kind, name in plan.shown()
+        ],
 
 
 # `snakemake wavlm`: the jobs of that stage and of all before it.

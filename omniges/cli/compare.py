@@ -66,6 +66,7 @@ def _task(
     root: Path, out: Path, split: str, embedder: Path | None, context: int | None, options: "Options"
 ) -> "Task":
 
+    from omniges.evaluation.own_scorer import train_own
     from omniges.evaluation.standalone import Task, judge_of
     from omniges.evaluation.tree import Tree, train_sample
 
@@ -78,8 +79,11 @@ def _task(
         options=options,
         context_frames=context,
     )
-    # trained once, so that both sides are measured by the same network
-    return task if embedder else replace(task, embedder=judge_of(task, train_sample(Tree.at(root))))
+    # trained once, so that both sides are measured by the same networks
+    tree = Tree.at(root)
+    train = train_sample(tree)
+    task = replace(task, scorer=train_own(train, tree.wave)[0])
+    return task if embedder else replace(task, embedder=judge_of(task, train))
 
 
 def _scored(folders: tuple[Path, Path], task: "Task") -> list[tuple[str, Path]]:

@@ -8,6 +8,10 @@ import typer
 from omniges.errors import EvaluationError
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from rich.table import Table
+
     from omniges.evaluation.evaluation import Evaluation
     from omniges.evaluation.protocol import Published, Tools
     from omniges.evaluation.report.clipviews import VideoOptions
@@ -111,21 +115,23 @@ def checked_context(frames: int | None) -> int | None:
     return frames
 
 
-def _print_result(result: "Evaluation") -> None:
-    from rich.table import Table
+MEASURES = ("scorer_auc", "bc_difference", "bc", "l1div", "jerk", "foot_sliding")
 
+
+def _print_result(result: "Evaluation") -> None:
     from omniges.evaluation.report import words
-    from omniges.evaluation.report.page import distance_cell, sample
+    from omniges.evaluation.report.page import COLUMNS, distance_cell, sample
     from omniges.log import console
 
-    table = Table(title=sample(result), title_justify="left", box=None, pad_edge=False)
-    measures = ("bc", "bc_difference", "l1div", "jerk", "foot_sliding")
-    for heading in ("variant", "clips", "FGD (95 % interval)", *measures):
-        table.add_column(heading, no_wrap=True, justify="left" if heading == "variant" else "right")
+    titles = {c.measure: c.title for c in COLUMNS}
+    distances = _table(("clips", "FGD (95 % interval)"))
+    measures = _table([titles[m] for m in MEASURES])
     for x in result.summaries.values():
-        values = [words.number(x.measures[m].value if m in x.measures else None) for m in measures]
-        table.add_row(x.label, str(x.n_clips), distance_cell(x.fgd), *values)
-    console.print(table)
+        distances.add_row(x.label, str(x.n_clips), distance_cell(x.fgd))
+        values = (words.number(x.measures[m].value if m in x.measures else None) for m in MEASURES)
+        measures.add_row(x.label, *values)
+    console.print(sample(result), markup=False)
+    console.print("", distances, "", measures, sep="\n")
     for scores in result.scores.values():
         for fault in scores.faults:
             console.print(f"not scored: {fault.clip}: {fault.problem}", markup=False)
@@ -133,24 +139,29 @@ def _print_result(result: "Evaluation") -> None:
         console.print(f"note: {note}", markup=False)
 
 
-def print_published(found: "Published") -> None:
-    """The published protocol's figures, and the hashes of what they were made with."""
+def _table(headings: "Sequence[str]") -> "Table":
+    """A table whose first column, the variant, wraps where a terminal is narrow; figures never do."""
     from rich.table import Table
 
+    table = Table(box=None, pad_edge=False)
+    table.add_column("variant", overflow="fold")
+    for heading in headings:
+        table.add_column(heading, no_wrap=True, justify="right")
+    return table
+
+
+def print_published(found: "Published") -> None:
+    """The published protocol's figures, and the hashes of what they were made with."""
     from omniges.evaluation.report.words import number
     from omniges.log import console
 
     columns = {"fgd": "FGD", "bc": "BC", "l1div": "L1Div", "face_mse": "MSE m²", "lvd": "LVD m"}
-    table = Table(title="published protocol, faults included", title_justify="left", box=None, pad_edge=False)
-    for heading in ("protocol", "variant", "clips", "frames", *columns.values()):
-        table.add_column(
-            heading, no_wrap=True, justify="left" if heading in ("protocol", "variant") else "right"
-        )
     for protocol, rows in found.figures.items():
+        table = _table(("clips", "frames", *columns.values()))
         for label, row in rows.items():
             cells = [number(row.get(key), 5) for key in columns]
-            table.add_row(protocol, label, f"{row['clips']:.0f}", f"{row['frames']:.0f}", *cells)
-    console.print(table)
+            table.add_row(label, f"{row['clips']:.0f}", f"{row['frames']:.0f}", *cells)
+        console.print(f"\npublished protocol, faults included: {protocol}", table, sep="\n")
     for purpose, digest in found.hashes.items():
         console.print(f"{purpose} SHA-256 {digest}", markup=False, soft_wrap=True)
     console.print(

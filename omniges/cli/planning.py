@@ -22,6 +22,8 @@ STATE = Path(".omniges")
 """The pipeline's own folder in a checkout: locks and marks of running jobs, and its records."""
 FORCED = STATE / "forced.json"
 """Stages that the run at work was told to compute anew, for the processes that it starts."""
+PAGE = Path("reports") / "index.html"
+"""The page that people read, which Snakemake's own `--report` carries too."""
 RAW_KINDS = ("npz", "expression", "wav", "textgrid", "sem")
 OPTIONAL_KINDS = ("expression", "sem")
 RANKED = ("train",)
@@ -39,6 +41,7 @@ LOOKING = (
     "list_rules",
     "list_target_rules",
     "unlock",
+    "report",
 )
 """Options of Snakemake under which nothing may be brought back."""
 
@@ -109,15 +112,20 @@ class SnakemakePlan:
 
     MARKS = STATE / "run"
 
-    def __init__(self, plan: Plan, params: Params, *, forced: frozenset[str], restored: bool) -> None:
+    def __init__(
+        self, plan: Plan, params: Params, *, forced: frozenset[str], restored: bool, reporting: bool = False
+    ) -> None:
         self.plan = plan
+        self.reporting = reporting  # asked for Snakemake's own `--report`
         self.params = params
         self._forced = forced
         self._jobs = {unit.name: unit for unit in plan.to_run()}
         self.changes = restored or bool(self._jobs)  # whether this run leaves other outputs than it found
 
     @classmethod
-    def start(cls, *, main: bool, dry: bool, forced: Iterable[str] = ()) -> "SnakemakePlan":
+    def start(
+        cls, *, main: bool, dry: bool, forced: Iterable[str] = (), reporting: bool = False
+    ) -> "SnakemakePlan":
         """Plan, and in Snakemake's main process also restore; `main` is false in processes that Snakemake
         starts.
 
@@ -142,7 +150,12 @@ class SnakemakePlan:
                     restored = True
             plan.hashes.merge()
             Progress(STATE).start(expected_seconds(plan, records() / "ran.jsonl"))
-        return cls(plan, params, forced=wanted, restored=restored)
+        if reporting and (late := sorted({unit.stage.name for unit in plan.to_run()})):
+            raise PipelineError(
+                f"--report shows a finished run; not up to date: {', '.join(late)}. "
+                "Run `snakemake --cores all` first."
+            )
+        return cls(plan, params, forced=wanted, restored=restored, reporting=reporting)
 
     @classmethod
     def of_workflow(cls, workflow: Any) -> "SnakemakePlan":
@@ -159,7 +172,8 @@ class SnakemakePlan:
         if asked.forceall:
             graph = load_graph(load_params())
             forced |= {name for each in _stage_names(graph, forced) for name in graph.closure(each)}
-        return cls.start(main=main, dry=any(getattr(asked, name) for name in LOOKING), forced=forced)
+        dry = any(getattr(asked, name) for name in LOOKING)
+        return cls.start(main=main, dry=dry, forced=forced, reporting=bool(asked.report))
 
     @property
     def stages(self) -> list[str]:
@@ -177,7 +191,16 @@ class SnakemakePlan:
         """
         names = set(self.plan.graph.closure(stage)) if stage else set(self.plan.graph.stages)
         marks = [str(self.MARKS / unit.name) for unit in self._jobs.values() if unit.stage.name in names]
+        if self.reporting:  # the last run's jobs, for Snakemake's statistics
+            marks = [str(path) for path in sorted(self.MARKS.glob("*"))]
         return ["dvc.yaml", *marks]
+
+    def shown(self) -> list[tuple[str, str, str]]:
+        """Path, caption and name of what `snakemake --report` carries; nothing in other runs."""
+        if not self.reporting:
+            return []
+        plots = sorted((PAGE.parent / "plots").glob("*.svg"))
+        return [(str(PAGE), "page", "the page"), *((str(p), "plot", f"plot: {p.stem}") for p in plots)]
 
     def before(self, stage: str) -> list[str]:
         """Marks that a stage's jobs wait for."""

@@ -32,9 +32,12 @@ def l1_diversity(positions: Array) -> float:
 
 def jerk(positions: Array, fps: float) -> float:
     """Mean norm of the third derivative, m/s³; 0 for fewer than four frames."""
-    if len(positions) < 4:
-        return 0.0
-    return float(np.linalg.norm(np.diff(positions, n=3, axis=0) * fps**3, axis=-1).mean())
+    return float(jerk_norm(positions, fps).mean()) if len(positions) >= 4 else 0.0
+
+
+def jerk_norm(positions: Array, fps: float) -> Array:
+    """[T − 3, J] norm of the third derivative, m/s³."""
+    return np.linalg.norm(np.diff(positions, n=3, axis=0) * fps**3, axis=-1)
 
 
 def foot_sliding(k: Kinematics) -> float:
@@ -70,14 +73,25 @@ def between_seeds(positions: Sequence[Array]) -> float:
     return float(np.mean(pairs))
 
 
-def speed_spectrum(speeds: Array, fps: float, bins: int = 24) -> tuple[Array, Array]:
-    """Power of a speed signal [T] by frequency, on a common grid: (Hz [bins], power [bins]), 0 to fps / 2.
+def spectrum(signal: Array, fps: float, bins: int = 24) -> tuple[Array, Array]:
+    """Power density of a signal [T] by frequency, on a common grid: (Hz [bins], power [bins]), to fps / 2.
 
-    Segments of 4 s (Welch), so that clips of any length give the same frequencies.
+    Segments of 4 s (Welch), so that clips of any length give the same frequencies. How much a signal moves at
+    all counts, its mean does not.
     """
     from scipy.signal import welch
 
-    length = min(len(speeds), round(4 * fps))
-    frequency, power = welch(speeds, fs=fps, nperseg=length)
+    length = min(len(signal), round(4 * fps))
+    frequency, power = welch(signal, fs=fps, nperseg=length)
     grid = np.linspace(0.25, fps / 2, bins)
     return grid, np.interp(grid, frequency, power)
+
+
+def spectral_distance(own: Array, true: Array) -> float:
+    """Mean |log10 own / true| over frequencies of two power densities [bins]: 0 is equal, 1 ten times off.
+
+    Powers below a millionth of the truth's largest count as that: nobody sees them. Blind to listening, and
+    noise that is shaped like real motion has a small one.
+    """
+    least = 1e-6 * float(true.max()) + 1e-12
+    return float(np.abs(np.log10(np.maximum(own, least) / np.maximum(true, least))).mean())

@@ -15,7 +15,7 @@ from typing import Any
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from torch import Tensor
+from torch import Tensor, nn
 from torch.nn import functional as F
 
 from omniges import checkpoint
@@ -166,8 +166,8 @@ def train(clips: Sequence[NDArray[np.floating]], section: EmbedderParams) -> tup
     return network.eval(), final
 
 
-def state_hash(network: FgdNetwork) -> str:
-    """SHA-256 of an encoder's weights that lie in no file."""
+def state_hash(network: nn.Module) -> str:
+    """SHA-256 of a network's weights that lie in no file."""
     digest = hashlib.sha256()
     for name, value in sorted(network.state_dict().items()):
         digest.update(name.encode() + value.numpy().tobytes())

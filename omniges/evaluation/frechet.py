@@ -8,17 +8,19 @@ Metrics: `omniges.frechet` (Dowson & Landau 1982), `extrapolated` (to infinite s
     arXiv:1911.07023).
 """
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Iterator, Sequence
 
 import numpy as np
 import scipy.stats
 from numpy.typing import NDArray
 
+from omniges.errors import EvaluationError
 from omniges.frechet import MIN_VECTORS as MIN_VECTORS
 from omniges.frechet import Gaussian, frechet, gaussian, validate
 
 Array = NDArray[np.float64]
+RESAMPLES_AT_ONCE, CLIPS_AT_ONCE = 100, 16
+"""Blocks in which the bootstrap works, so that its memory depends on neither number."""
 
 
 def frechet_distance(a: NDArray[np.floating], b: NDArray[np.floating]) -> float:
@@ -38,30 +40,37 @@ def frechet_emage(a: NDArray[np.floating], b: NDArray[np.floating], epsilon: flo
     return padded - 2 * epsilon * len(ga.mean)
 
 
-@dataclass(frozen=True)
-class ClipMoments:
-    """Sums of a set by clip, from which any resample of clips is a weighted sum."""
+class Moments:
+    """Sums from which the Gaussian of a set follows; memory does not grow with the vectors that are added."""
 
-    counts: Array  # [clips]
-    sums: Array  # [clips, D]
-    squares: Array  # [clips, D * D]
+    def __init__(self, width: int) -> None:
+        self.n = 0
+        self.total: Array = np.zeros(width)
+        self.second: Array = np.zeros((width, width))
 
-    @classmethod
-    def of(cls, by_clip: Sequence[NDArray[np.floating]]) -> "ClipMoments":
-        clips = [np.asarray(x, dtype=np.float64) for x in by_clip]
-        # Centring on one common point keeps sum(x xᵀ) − n μ μᵀ from cancelling.
-        return cls(
-            np.array([len(x) for x in clips], dtype=np.float64),
-            np.stack([x.sum(0) for x in clips]),
-            np.stack([(x.T @ x).reshape(-1) for x in clips]),
-        )
+    def add(self, x: NDArray[np.floating]) -> None:
+        """Add vectors [N, D]."""
+        x = np.asarray(x, dtype=np.float64)
+        self.n += len(x)
+        self.total += x.sum(0)
+        self.second += x.T @ x
 
-    def gaussian(self, weights: Array) -> Gaussian:
-        """Gaussian of the set in which clip i stands `weights[i]` times."""
-        n = float(weights @ self.counts)
-        mean = weights @ self.sums / n
-        second = (weights @ self.squares).reshape(len(mean), len(mean))
-        return Gaussian(mean, (second - n * np.outer(mean, mean)) / (n - 1), int(n))
+    def gaussian(self) -> Gaussian:
+        """Gaussian of all that was added.
+
+        Raises:
+            EvaluationError: too few vectors, or NaN or infinity among them.
+        """
+        if self.n < MIN_VECTORS:
+            raise EvaluationError(f"{self.n} vectors, wanted at least {MIN_VECTORS}.")
+        if not np.isfinite(self.second).all():
+            raise EvaluationError(f"NaN or infinite values among {self.n} vectors.")
+        return _from_sums(self.n, self.total, self.second)
+
+
+def _from_sums(n: float, total: Array, second: Array) -> Gaussian:
+    mean = total / n
+    return Gaussian(mean, (second - n * np.outer(mean, mean)) / (n - 1), int(n))
 
 
 def resamples(n_clips: int, n: int, seed: int) -> Array:
@@ -82,9 +91,32 @@ def bootstrap(a: Sequence[NDArray[np.floating]], b: Sequence[NDArray[np.floating
         weights: [n, clips] from `resamples`.
     """
     origin = np.concatenate([np.asarray(x, dtype=np.float64) for x in b]).mean(0)
-    moments_a = ClipMoments.of([x - origin for x in a])
-    moments_b = ClipMoments.of([x - origin for x in b])
-    return np.array([frechet(moments_a.gaussian(w), moments_b.gaussian(w)) for w in weights])
+    found = []
+    for start in range(0, len(weights), RESAMPLES_AT_ONCE):
+        rows = weights[start : start + RESAMPLES_AT_ONCE]
+        pairs = zip(resampled(a, rows, origin), resampled(b, rows, origin), strict=True)
+        found += [frechet(x, y) for x, y in pairs]
+    return np.array(found)
+
+
+def resampled(by_clip: Sequence[NDArray[np.floating]], weights: Array, origin: Array) -> Iterator[Gaussian]:
+    """Gaussian of every resample, from sums over blocks of clips: [resamples, D²] is all that is held.
+
+    Args:
+        by_clip: set by clip.
+        weights: [n, clips]; clip i stands `weights[:, i]` times.
+        origin: [D] that is taken off, lest sum(x xᵀ) − n μ μᵀ cancel.
+    """
+    d = len(origin)
+    totals, second = np.zeros((len(weights), d)), np.zeros((len(weights), d * d))
+    for start in range(0, len(by_clip), CLIPS_AT_ONCE):
+        block = slice(start, start + CLIPS_AT_ONCE)
+        clips = [np.asarray(x, dtype=np.float64) - origin for x in by_clip[block]]
+        totals += weights[:, block] @ np.stack([x.sum(0) for x in clips])
+        second += weights[:, block] @ np.stack([(x.T @ x).reshape(-1) for x in clips])
+    counts = weights @ np.array([len(x) for x in by_clip], dtype=np.float64)
+    for n, total, squares in zip(counts, totals, second, strict=True):
+        yield _from_sums(n, total, squares.reshape(d, d))
 
 
 def centred_interval(point: float, samples: Array, n_clips: int, level: float = 0.95) -> tuple[float, float]:

@@ -16,8 +16,9 @@ from numpy.typing import NDArray
 from omniges.data.beat2 import read_motion
 from omniges.errors import DataError, EvaluationError
 from omniges.evaluation.beats import beat_consistency
-from omniges.evaluation.diversity import foot_sliding, jerk, l1_diversity, root_drift, speed_spectrum
+from omniges.evaluation.diversity import foot_sliding, jerk, jerk_norm, l1_diversity, root_drift, spectrum
 from omniges.evaluation.embedder import Embedder
+from omniges.evaluation.frechet import Moments
 from omniges.evaluation.kinematics import WRISTS, Kinematics, groups, kinematics, speed
 from omniges.evaluation.listening import (
     beat_difference,
@@ -31,13 +32,14 @@ from omniges.evaluation.scorer import Scorer
 from omniges.log import progress
 from omniges.motion.cleanup import clean
 from omniges.motion.features import motion_to_features
-from omniges.motion.layout import POSE_WIDTH
+from omniges.motion.layout import N_EXPRESSIONS, POSE_WIDTH
 from omniges.types import ClipFault, Motion, Word
 
 logger = logging.getLogger(__name__)
 Array = NDArray[np.float64]
 Role = Literal["model", "wrong-audio", "ground-truth", "baseline"]
 MIN_FRAMES = 16
+FACE_WIDTH = 2 * N_EXPRESSIONS
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -109,8 +111,7 @@ class ClipScore:
     values: dict[str, float]  # per-clip measures
     errors: dict[str, float]  # squared error by group
     features: NDArray[np.float32]  # [N, 240] of the embedder
-    face: NDArray[np.float32]  # [M, 200] expressions and their change; empty without expressions
-    spectrum: tuple[Array, Array] | None = None  # wrist speed: Hz, power
+    spectra: dict[str, tuple[Array, Array]]  # of the wrists' `speed` and `jerk`: Hz, power
     notes: list[str] = field(default_factory=list)
 
 
@@ -121,6 +122,8 @@ class VariantScores:
     variant: Variant
     clips: list[ClipScore]
     faults: list[ClipFault]
+    face: Moments = field(default_factory=lambda: Moments(FACE_WIDTH))  # of expressions and their change
+    true_face: Moments = field(default_factory=lambda: Moments(FACE_WIDTH))  # of the same frames
 
     def column(self, name: str) -> Array:
         """[clips] of a measure or, as `error/GROUP`, of an error; NaN where a clip has none."""
@@ -155,11 +158,10 @@ def score_variants(
     scores = {v.name: VariantScores(v, [], []) for v in variants}
     for reference in progress(references, f"scoring {len(variants)} variants of every clip"):
         truth = reference.motion()
-        cache: dict[int, dict[str, Array]] = {}
+        truths: dict[int, Kinematics] = {}
         for variant in variants:
             try:
-                scored = score_clip(variant.read(reference), truth, reference, judge, cache)
-                scores[variant.name].clips.append(scored)
+                add_clip(scores[variant.name], variant.read(reference), truth, reference, judge, truths)
             except (DataError, EvaluationError) as error:
                 problem = f"{variant.label}: {error}"
                 fault = ClipFault(
@@ -170,21 +172,23 @@ def score_variants(
     return scores
 
 
-def score_clip(
+def add_clip(
+    scores: VariantScores,
     result: Result,
     truth: Motion,
     reference: Reference,
     judge: Judge,
-    cache: dict[int, dict[str, Array]] | None = None,
-) -> ClipScore:
-    """All measures of one clip.
+    truths: dict[int, Kinematics],
+) -> None:
+    """Take all measures of one clip.
 
     Args:
+        scores: the variant's, to which the clip is added.
         result: the motion to score.
         truth: the clip's own motion; the longer one is cut.
         reference: the clip's sound and words.
         judge: encoders.
-        cache: by length, what errors of the truth are taken of; filled here.
+        truths: by length, the truth's derived quantities; filled here.
     Raises:
         EvaluationError: too short, or not finite.
     """
@@ -194,26 +198,29 @@ def score_clip(
     motion = cut(result.motion, n)
     if not all(np.isfinite(x).all() for x in (motion.poses, motion.trans, motion.expressions)):
         raise EvaluationError("the result holds NaN or infinity.")
-    cache = {} if cache is None else cache
-    if n not in cache:
-        cache[n] = groups(kinematics(cut(truth, n)))
+    if n not in truths:
+        truths[n] = kinematics(cut(truth, n))
     own = kinematics(motion, result.has_expressions)
     features = motion_to_features(motion).values
     values = motion_values(own) | listening_values(own, reference, judge)
     if judge.scorer is not None and reference.clip in judge.audio and result.has_expressions:
         values |= scorer_values(features, reference.clip, judge)
     embedded = judge.embedder.features(features[:, :POSE_WIDTH]) if judge.embedder else None
-    return ClipScore(
+    clip = ClipScore(
         clip=reference.clip,
         speaker=reference.speaker,
         n_frames=n,
         values=values,
-        errors=squared_errors(groups(own), cache[n]),
+        errors=squared_errors(groups(own), groups(truths[n])),
         features=np.empty((0, 240), np.float32) if embedded is None else embedded,
-        face=face_features(own),
-        spectrum=speed_spectrum(speed(own.body[:, list(WRISTS)], own.fps).mean(1), own.fps),
+        spectra=motion_spectra(own),
         notes=list(result.notes),
     )
+    faces = face_features(own), face_features(truths[n])
+    if all(len(face) for face in faces):
+        scores.face.add(faces[0])
+        scores.true_face.add(faces[1])
+    scores.clips.append(clip)
 
 
 def cut(motion: Motion, n: int) -> Motion:
@@ -275,9 +282,16 @@ def scorer_values(features: NDArray[np.float32], clip: str, judge: Judge) -> dic
     return {name: value for name, value in candidates.items() if value is not None}
 
 
-def face_features(k: Kinematics) -> NDArray[np.float32]:
-    """[M, 200]: expressions and their change per frame, every fourth frame."""
+def motion_spectra(k: Kinematics) -> dict[str, tuple[Array, Array]]:
+    """Power by frequency of the wrists' speed and jerk, both wrists' mean."""
+    wrists = k.body[:, list(WRISTS)]
+    signals = {"speed": speed(wrists, k.fps), "jerk": jerk_norm(wrists, k.fps)}
+    return {name: spectrum(x.mean(1), k.fps) for name, x in signals.items()}
+
+
+def face_features(k: Kinematics) -> Array:
+    """[M, 200]: expressions and their change per frame, every fourth frame; empty without expressions."""
     if k.expressions is None or k.n_frames < 2:
-        return np.empty((0, 200), np.float32)
+        return np.empty((0, FACE_WIDTH))
     both = np.concatenate([k.expressions[1:], np.diff(k.expressions, axis=0) * k.fps / 10], axis=1)
-    return both[::4].astype(np.float32)
+    return both[::4]

@@ -2,7 +2,7 @@
 
 Beside the results stand, for scale, the ground truth, the mean pose and a random other clip of the speaker,
 the last two from the tree's train split. Without an embedder one is trained on the train split, and every
-figure says so.
+figure says so; so is the scorer that tells a clip's own sound from another's.
 """
 
 import logging
@@ -21,10 +21,12 @@ from omniges.evaluation import embedder as embedders
 from omniges.evaluation import report
 from omniges.evaluation.embedder import Embedder
 from omniges.evaluation.evaluation import Evaluation, Options, evaluate
+from omniges.evaluation.own_scorer import train_own
 from omniges.evaluation.protocol import Published, Tools, score_published
 from omniges.evaluation.report.clipviews import VideoOptions
 from omniges.evaluation.report.provenance import machine, package_versions
 from omniges.evaluation.results import read_result
+from omniges.evaluation.scorer import Scorer
 from omniges.evaluation.scoring import Result, Variant
 from omniges.evaluation.tree import Tree, read_references, train_baselines, train_sample, wanted_clips
 from omniges.files import write_json
@@ -47,6 +49,7 @@ class Task:
     split: str  # whose clips are asked for
     embedder: Path | Embedder | None  # a published file or an embedder's folder; None: see `own_embedder`
     options: Options
+    scorer: Scorer | None = None  # None: one is trained on the train split's sound and motion
     context_frames: int | None = None  # fed to FGD's network at once; None: whole clips
     video: VideoOptions | None = None
     published: Tools | None = None  # also the published protocol
@@ -67,7 +70,9 @@ def score_folder(task: Task) -> Evaluation:
     pair = variants_of(task.results, truths)
     variants = [*pair, *train_baselines(train, truths, task.options.seed)]
     real = [judge.features(rot6d(motion)) for motion in train.values()] if judge else []
-    result = evaluate(references, variants, judge, None, task.options, train=real)
+    scorer, lacking = (task.scorer, "") if task.scorer else train_own(train, tree.wave)
+    result = evaluate(references, variants, judge, scorer, task.options, train=real)
+    result.summaries["results"].notes += [lacking] if lacking else []
     result.scores["results"].faults.extend(faults)
     if task.published is not None:
         result.published = score_published(references, pair, truths, tree.wave, task.published)

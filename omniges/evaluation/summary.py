@@ -9,6 +9,7 @@ from numpy.typing import NDArray
 
 from omniges.errors import EvaluationError
 from omniges.evaluation import distances, frechet
+from omniges.evaluation.diversity import spectral_distance
 from omniges.evaluation.reconstruction import (
     CLAIM_CLIPS,
     AudioEffect,
@@ -69,6 +70,7 @@ class VariantSummary:
     measures: dict[str, Interval] = field(default_factory=dict)
     rms_errors: dict[str, Interval] = field(default_factory=dict)
     r2: dict[str, float] = field(default_factory=dict)
+    spectra: dict[str, float] = field(default_factory=dict)  # distance to the ground truth's, in decades
     notes: list[str] = field(default_factory=list)
     fgd_samples: Array | None = None  # under the bootstrap's resamples, in their order
     fgd_clips: list[str] = field(default_factory=list)  # that were resampled
@@ -89,6 +91,7 @@ class VariantSummary:
             result["precision"], result["recall"] = self.overlap.precision, self.overlap.recall
         result["measures"] = {name: x.as_dict() for name, x in self.measures.items()}
         result["rms_errors"] = {name: x.as_dict() for name, x in self.rms_errors.items()}
+        result["spectral_distance"] = self.spectra
         result["notes"] = self.notes
         return result
 
@@ -122,7 +125,8 @@ def summarise(
     if mean_pose is not None and scores.variant.role != "ground-truth":
         result.r2 = r_squared(scores, mean_pose)
     if scores.variant.role != "ground-truth":
-        _distances(result, clips, paired, seed, n_fgd)
+        _distances(result, scores, clips, paired, seed, n_fgd)
+        result.spectra = spectral_distances(clips, paired)
     return result
 
 
@@ -143,7 +147,12 @@ def r_squared(scores: VariantScores, mean_pose: VariantScores) -> dict[str, floa
 
 
 def _distances(
-    result: VariantSummary, clips: Sequence[ClipScore], truth: Sequence[ClipScore], seed: int, n: int
+    result: VariantSummary,
+    scores: VariantScores,
+    clips: Sequence[ClipScore],
+    truth: Sequence[ClipScore],
+    seed: int,
+    n: int,
 ) -> None:
     kept = [(a, b) for a, b in zip(clips, truth, strict=True) if len(a.features) and len(b.features)]
     if not kept:
@@ -159,11 +168,9 @@ def _distances(
     for part, edges in PART_EDGES.items():
         channels = np.concatenate([np.arange(12 * e, 12 * e + 12) for e in edges])
         result.parts[part] = frechet.frechet_distance(joined_a[:, channels], joined_b[:, channels])
-    faces = [(x.face, y.face) for x, y in kept if len(x.face) and len(y.face)]
-    if faces:
-        result.parts["expressions_raw"] = frechet.frechet_distance(
-            *(np.concatenate(side) for side in zip(*faces, strict=True))
-        )
+    if scores.face.n >= frechet.MIN_VECTORS:
+        faces = scores.face.gaussian(), scores.true_face.gaussian()
+        result.parts["expressions_raw"] = frechet.frechet(*faces)
     result.speakers = _by_speaker(kept)
     result.overlap = distances.overlap(joined_a, joined_b)
     if len(a) > 1:
@@ -172,6 +179,17 @@ def _distances(
         result.kid = Distance(kernel.value, float(low), float(high), len(a), len(joined_a))
     else:
         result.notes.append("kernel distance: one clip only; no interval, and no unbiased value, exists")
+
+
+def spectral_distances(clips: Sequence[ClipScore], truth: Sequence[ClipScore]) -> dict[str, float]:
+    """`spectral_distance` of the mean spectra over clips, for speed and jerk."""
+    return {
+        name: spectral_distance(
+            np.mean([c.spectra[name][1] for c in clips], axis=0),
+            np.mean([c.spectra[name][1] for c in truth], axis=0),
+        )
+        for name in clips[0].spectra
+    }
 
 
 def fgd(

@@ -24,6 +24,7 @@ from omniges.data.clips import (
 )
 from omniges.data.textgrids import read_words
 from omniges.errors import DataError, EvaluationError
+from omniges.evaluation.own_scorer import mfcc_of_wave
 from omniges.evaluation.results import find_result
 from omniges.evaluation.scoring import Reference, Result, Variant
 from omniges.log import progress
@@ -55,12 +56,20 @@ class Tree:
         )
 
     def onsets_s(self, clip: str) -> NDArray[np.float64] | None:
-        path = self.root / WAVE_FOLDER / f"{clip}.wav"
+        path = self.wave_path(clip)
         return onset_times(read_wave(path)) if path.is_file() else None
 
     def wave(self, clip: str) -> NDArray[np.float32]:
         """[N] at 16 kHz."""
-        return read_wave(self.root / WAVE_FOLDER / f"{clip}.wav")
+        return read_wave(self.wave_path(clip))
+
+    def wave_path(self, clip: str) -> Path:
+        return self.root / WAVE_FOLDER / f"{clip}.wav"
+
+    def mfcc(self, clip: str) -> NDArray[np.float32]:
+        """[T, 128] of the clip's sound, a row a motion frame."""
+        motion = self.motion(clip)
+        return mfcc_of_wave(self.wave(clip), motion.n_frames, motion.fps)
 
     def words(self, clip: str) -> list[Word] | None:
         path = self.root / TEXTGRID_FOLDER / f"{clip}.TextGrid"
@@ -126,7 +135,7 @@ def read_references(
                     motion=partial(tree.motion, clip),
                     onsets_s=tree.onsets_s(clip) if sound else None,
                     words=tree.words(clip) if sound else None,
-                    mfcc=None,
+                    mfcc=partial(tree.mfcc, clip) if sound and tree.wave_path(clip).is_file() else None,
                 )
             )
         except DataError as error:

@@ -97,6 +97,29 @@ def test_bootstrap_by_moments_is_the_bootstrap_of_the_vectors():
     assert got == pytest.approx(frechet.frechet_distance(drawn_a, drawn_b), rel=1e-8)
 
 
+def test_a_bootstrap_in_blocks_is_the_bootstrap_at_once(monkeypatch: pytest.MonkeyPatch):
+    rng = np.random.default_rng(6)
+    a, b = ([x + rng.standard_normal((n, 4)) for n in (30, 12, 50, 20, 25)] for x in (3, 4))
+    weights = frechet.resamples(5, 7, 0)
+    whole = frechet.bootstrap(a, b, weights)
+    monkeypatch.setattr(frechet, "CLIPS_AT_ONCE", 2)
+    monkeypatch.setattr(frechet, "RESAMPLES_AT_ONCE", 3)
+    assert frechet.bootstrap(a, b, weights) == pytest.approx(whole, rel=1e-10)
+
+
+def test_sums_give_the_gaussian_of_the_vectors():
+    x = 5 + np.random.default_rng(7).standard_normal((60, 5))
+    moments = frechet.Moments(5)
+    with pytest.raises(EvaluationError, match="0 vectors"):
+        moments.gaussian()
+    for part in np.split(x, [10, 35]):
+        moments.add(part)
+    found = moments.gaussian()
+    assert found.n == 60
+    assert found.mean == pytest.approx(x.mean(0))
+    assert found.covariance == pytest.approx(np.cov(x.T), abs=1e-10)
+
+
 def test_extrapolation_lands_near_the_true_distance():
     """Equal Gaussians: truth 0. The plain distance at n = 800, d = 40 is far above; the extrapolated one near
     it.

@@ -167,6 +167,34 @@ def test_l1_diversity_and_jerk_by_hand():
     assert diversity.jerk((seconds**2)[:, None, None] * [1, 0, 0], 30.0) == pytest.approx(0, abs=1e-8)
 
 
+@pytest.mark.parametrize("seconds", [12, 40])
+def test_spectra_of_a_swinging_wrist_have_their_closed_form(seconds: int):
+    """x = a sin 2πft has jerk a (2πf)³ |cos 2πft|: its power lies at 2f, and goes with f⁶ and a²."""
+    fps, t = 120.0, np.arange(seconds * 120) / 120
+
+    def jerk_spectrum(a: float, hz: float) -> tuple[np.ndarray, np.ndarray]:
+        x = a * np.sin(2 * np.pi * hz * t)[:, None, None] * [1.0, 0, 0]
+        return diversity.spectrum(diversity.jerk_norm(x, fps)[:, 0], fps, bins=240)
+
+    grid, one = jerk_spectrum(0.1, 1.0)
+    assert grid[one.argmax()] == pytest.approx(2, abs=0.25)
+    # |cos| = 2/π (1 + 2/3 cos 2θ − …): the line at 2f has the power (4 / 3π · amplitude)² / 2
+    line = (4 / (3 * np.pi) * 0.1 * (2 * np.pi) ** 3) ** 2 / 2
+    assert one[grid < 3].sum() * (grid[1] - grid[0]) == pytest.approx(line, rel=0.05)
+    _, two = jerk_spectrum(0.1, 2.0)
+    assert two.max() / one.max() == pytest.approx(2**6, rel=0.05)
+    _, louder = jerk_spectrum(0.3, 1.0)
+    assert louder.max() / one.max() == pytest.approx(9, rel=1e-6)
+
+
+def test_spectral_distance_counts_powers_of_ten():
+    rng = np.random.default_rng(0)
+    true = rng.uniform(1, 2, 24)
+    assert diversity.spectral_distance(true, true) == 0
+    assert diversity.spectral_distance(100 * true, true) == pytest.approx(2)
+    assert diversity.spectral_distance(np.zeros(24), true) < 6.01  # a statue is bounded, not infinite
+
+
 def test_foot_sliding_and_drift_of_a_gliding_statue():
     n = 90
     trans = np.zeros((n, 3))

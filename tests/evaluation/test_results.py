@@ -1,5 +1,7 @@
 """Anybody's results: what other code leaves out is handled and said, and rubbish is never scored."""
 
+import shutil
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -10,7 +12,7 @@ from typer.testing import CliRunner
 from omniges.cli.evaluate import evaluate
 from omniges.data.beat2 import read_motion, write_motion
 from omniges.errors import DataError, EvaluationError
-from omniges.evaluation import standalone
+from omniges.evaluation import own_scorer, standalone
 from omniges.evaluation.embedder import Embedder
 from omniges.evaluation.evaluation import Options
 from omniges.evaluation.fgd_network import FgdNetwork
@@ -101,6 +103,44 @@ def quick_embedder(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(
         standalone, "own_embedder", lambda _: Embedder(FgdNetwork().eval(), "random, for this test", "0" * 64)
     )
+    monkeypatch.setattr(standalone, "train_own", lambda *_: (None, "no listening scorer: left out here"))
+
+
+def test_a_scorer_of_its_own_hears_and_says_where_there_is_none(
+    world: World, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    monkeypatch.setattr(standalone, "own_embedder", lambda _: None)
+    monkeypatch.setattr(own_scorer, "TRAINING", own_scorer.TRAINING.model_copy(update={"steps": 60}))
+    results = world.W.generated / "model-seed0"
+    result = standalone.score_folder(task(world, results, tmp_path / "out"))
+    auc = {name: x.measures["scorer_auc"].value for name, x in result.summaries.items()}
+    assert auc["ground-truth"] > 0.65
+    assert auc["results"] > 0.6
+    assert auc["mean-pose"] == pytest.approx(0.5, abs=0.05)
+    assert result.scorer_hash is not None
+    assert len(result.scorer_hash) == 64
+
+    shutil.copytree(world.W.raw, tmp_path / "silent", ignore=shutil.ignore_patterns("*.wav"))
+    silent = replace(task(world, results, tmp_path / "out"), root=tmp_path / "silent")
+    result = standalone.score_folder(silent)
+    assert result.scorer_hash is None
+    assert any("0 train clips with sound" in note for note in result.summaries["results"].notes)
+
+
+def test_the_table_fits_a_narrow_terminal(
+    world: World,
+    tmp_path: Path,
+    quick_embedder: None,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+):
+    monkeypatch.setattr("omniges.log.console.width", 80)
+    evaluate(world.W.generated / "model-seed0", world.W.raw, tmp_path, bootstrap=50, bootstrap_fgd=5)
+    shown = capsys.readouterr().err
+    assert max(map(len, shown.splitlines())) <= 80
+    assert "…" not in shown
+    for heading in ("FGD (95 % interval)", "AUC", "ΔBC", "L1Div", "foot m/s"):
+        assert heading in shown
 
 
 def test_a_folder_of_results_is_scored(world: World, tmp_path: Path, quick_embedder: None):

@@ -1,5 +1,6 @@
 """What users do beyond the contract's rows: other corpora and encoders, force, bad clips, experiments."""
 
+import zipfile
 from pathlib import Path
 
 import pytest
@@ -126,4 +127,19 @@ def test_experiments_in_a_temporary_workspace_share_all_work(tmp_path: Path) -> 
     box.run("dvc", "exp", "apply", "one")
     assert make(box) == {}  # what an experiment made is the main checkout's too
     box.set(train__lr=shipped, mfcc__hop_s=0.02)
+    assert make(box) == {}
+
+
+def test_snakemakes_own_report_carries_the_page(tmp_path: Path) -> None:
+    box = make_sandbox(tmp_path / "box")
+    early = box.run("snakemake", "--report", "early.zip", check=False)
+    assert early.returncode != 0
+    assert "not up to date: baselines, codes, corpus" in early.stdout + early.stderr
+    make(box)
+    box.run("snakemake", "--report", "report.zip")
+    with zipfile.ZipFile(box.root / "report.zip") as archive:
+        carried = {Path(name).name: archive.read(name) for name in archive.namelist()}
+    assert carried["index.html"] == (box.root / "reports/index.html").read_bytes()
+    assert carried["a.svg"] == (box.root / "reports/plots/a.svg").read_bytes()
+    assert b"write_report" in carried["report.html"]  # the last run's jobs, for the statistics
     assert make(box) == {}

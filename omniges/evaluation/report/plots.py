@@ -141,19 +141,24 @@ def errors(result: Evaluation, names: Sequence[str]) -> str | None:
 
 
 def spectra(result: Evaluation, names: Sequence[str]) -> str | None:
-    """Power of the wrists' speed by frequency, mean over clips."""
-    drawn, axes = figure(2.9)
-    for name in names:
-        found = [c.spectrum for c in result.scores[name].clips if c.spectrum is not None]
-        if not found:
-            continue
-        x = result.summaries[name]
-        power = np.mean([p for _, p in found], axis=0)
-        axes.semilogy(found[0][0], power + 1e-12, color=COLOURS[x.role], label=x.label, lw=1.6)
-    axes.set_xlabel("Hz")
-    axes.set_ylabel("wrist speed power, (m/s)²/Hz")
-    axes.legend(frameon=False, fontsize=8)
-    return svg(drawn) if axes.lines else None
+    """Power of the wrists' speed and jerk by frequency, mean over clips."""
+    drawn, axes = figure(4.6)
+    drawn.delaxes(axes)
+    rows = drawn.subplots(2, 1, sharex=True)
+    for row, (signal, unit) in zip(rows, (("speed", "(m/s)²/Hz"), ("jerk", "(m/s³)²/Hz")), strict=True):
+        row.spines[["top", "right"]].set_visible(False)
+        for name in names:
+            found = [c.spectra[signal] for c in result.scores[name].clips]
+            x = result.summaries[name]
+            if found and max(p.max() for _, p in found) > 0:
+                power = np.mean([p for _, p in found], axis=0)
+                row.semilogy(found[0][0], power + 1e-12, color=COLOURS[x.role], label=x.label, lw=1.6)
+        row.set_ylabel(f"wrist {signal}, {unit}")
+    rows[1].set_xlabel("Hz")
+    if not rows[0].lines:
+        return None
+    rows[0].legend(frameon=False, fontsize=8)
+    return svg(drawn)
 
 
 def embedding_map(result: Evaluation, names: Sequence[str]) -> str | None:

@@ -88,7 +88,11 @@ def draw(result: Evaluation, shown: Sequence[str]) -> dict[str, Plot]:
             plots.errors(result, shown),
             "Error by group, relative to standing still at the mean pose.",
         ),
-        "spectra": (plots.spectra(result, shown), "How fast the wrists change their speed."),
+        "spectra": (
+            plots.spectra(result, shown),
+            "How much the wrists' speed (above) and jerk (below) changes at which frequency. Above the "
+            "ground truth is shakier, below is smoother.",
+        ),
         "embedding": (
             plots.embedding_map(result, names),
             "The embedder's features, the middle 98 % of them; the mean pose, one point, may lie outside.",
