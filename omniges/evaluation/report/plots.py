@@ -162,9 +162,15 @@ def spectra(result: Evaluation, names: Sequence[str]) -> str | None:
 
 
 def embedding_map(result: Evaluation, names: Sequence[str]) -> str | None:
-    """Embedder features on the two main axes of the ground truth's."""
-    truth = result.scores["ground-truth"]
-    real = np.concatenate([c.features for c in truth.clips]).astype(np.float64)
+    """Embedder features on the two main axes of the ground truth's. A clip's first and last feature see its
+    ends, not its motion: they lie far off, for any motion, and would squeeze all others.
+    """
+
+    def inner(name: str) -> Array:
+        clips = [c.features for c in result.scores[name].clips]
+        return np.concatenate([x[1:-1] if len(x) > 4 else x for x in clips]).astype(np.float64)
+
+    real = inner("ground-truth")
     if len(real) < 3:
         return None
     mean = real.mean(0)
@@ -173,7 +179,7 @@ def embedding_map(result: Evaluation, names: Sequence[str]) -> str | None:
     seen: list[Array] = []
     for name in names:
         x = result.summaries[name]
-        points = np.concatenate([c.features for c in result.scores[name].clips]).astype(np.float64)
+        points = inner(name)
         points = points[:: max(1, len(points) // 600)]
         xy = (points - mean) @ axes_of.T
         if x.role != "baseline":

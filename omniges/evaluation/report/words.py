@@ -9,7 +9,7 @@ import numpy as np
 
 from omniges.evaluation.evaluation import Evaluation
 from omniges.evaluation.reconstruction import CLAIM_CLIPS, GROUPS, AudioEffect, Interval, interval
-from omniges.evaluation.summary import MEASURES
+from omniges.evaluation.summary import MEASURES, Comparison
 
 Status = Literal["good", "bad", "unclear", "note"]
 GROUP_NAMES = {
@@ -41,6 +41,8 @@ UNITS = {
     "face_velocity": "coefficients/s",
 }
 FEW_CLIPS = 10
+NOTHING = 1e-9
+"""Smaller figures are what rounding leaves of zero."""
 LISTENING = ("bc", "scorer_auc", "scorer_r1")
 """Of these more is better, and noise must have less; of others noise must only have something else."""
 BLIND_RESAMPLES = 1000
@@ -58,7 +60,7 @@ def number(x: float | None, digits: int = 3) -> str:
     """Three significant digits, few exponents; a dash for what does not exist."""
     if x is None or not math.isfinite(x):
         return "–"
-    if x == 0:
+    if abs(x) < NOTHING:
         return "0"
     if 1e-3 <= abs(x) < 1e5:
         return f"{x:.{digits}g}" if abs(x) < 10**digits else f"{x:.0f}"
@@ -76,18 +78,24 @@ def interval_words(x: Interval, form: Callable[[float], str] = percent) -> str:
 
 
 def verdict(result: Evaluation) -> list[Line]:
-    """All sentences, most important first."""
-    lines = [*in_short(result), *listens(result), *looks_real(result), *scorer_line(result)]
+    """All sentences, most important first: does it listen, does it look real, what limits both answers."""
+    short, heard = in_short(result), listens(result)
+    first = [*short, *heard] if result.effects else [*heard, *short]
+    lines = [*first, *looks_real(result), *untested(result)]
     model = result.summaries.get(result.model or "")
     if model and model.n_clips < FEW_CLIPS:
         lines.append(
             Line(
                 "note",
-                f"Only {model.n_clips} clip(s) were scored. Intervals are widened for so few; below "
-                f"{CLAIM_CLIPS} clips nothing is claimed at all.",
+                f"Only {plural(model.n_clips, 'clip was', 'clips were')} scored. Intervals are widened for "
+                f"so few; below {CLAIM_CLIPS} clips nothing is claimed at all.",
             )
         )
     return lines
+
+
+def plural(n: int, one: str, many: str) -> str:
+    return f"{n} {one if n == 1 else many}"
 
 
 def in_short(result: Evaluation) -> list[Line]:
@@ -124,15 +132,17 @@ def in_short(result: Evaluation) -> list[Line]:
 
 
 def listens(result: Evaluation) -> list[Line]:
-    """Does the right audio lower the error? One sentence for each headline group."""
-    if not result.effects:
-        return [
-            Line(
-                "note",
-                "There are no results with wrong audio, so the paired test of listening was not made.",
-            )
-        ]
-    return [effect_line(result, result.effects[g]) for g in GROUPS if g in result.effects]
+    """Does the right audio lower the error? One sentence for each headline group; then the scorer."""
+    paired = [effect_line(result, result.effects[g]) for g in GROUPS if g in result.effects]
+    return [*paired, *scorer_line(result)]
+
+
+def untested(result: Evaluation) -> list[Line]:
+    """What could not be asked."""
+    if result.effects:
+        return []
+    text = "Whether the right audio brings it nearer to the truth than wrong audio does was not tested:"
+    return [Line("note", f"{text} there are no results with wrong audio.")]
 
 
 def effect_line(result: Evaluation, effect: AudioEffect) -> Line:
@@ -159,20 +169,30 @@ def looks_real(result: Evaluation) -> list[Line]:
         return [Line("note", "No FGD could be computed; the table says why.")]
     for c in result.comparisons:
         if still is not None and {c.better, c.worse} == {model.label, still.label}:
-            status: Status = "unclear" if not c.clear else "good" if c.better == model.label else "bad"
-            found.append(Line(status, c.in_words() + "."))
+            found.append(still_line(c, model.label))
     floor = result.floors.get("halves_of_test")
     if floor is not None:
         relation = "above" if model.fgd.value > floor else "at or below"
         found.append(
             Line(
                 "note",
-                f"The model's FGD of {number(model.fgd.value)} (95 % interval {number(model.fgd.low)} to "
-                f"{number(model.fgd.high)}) is {relation} {number(floor)}, the FGD between two halves of the "
-                "real test clips: differences smaller than that mean little.",
+                "Its FGD, the distance between the distributions of its motion and of real motion, is "
+                f"{number(model.fgd.value)} (95 % interval {number(model.fgd.low)} to "
+                f"{number(model.fgd.high)}). That is {relation} {number(floor)}, the distance between two "
+                "halves of the real test clips: smaller differences mean little.",
             )
         )
     return found
+
+
+def still_line(c: Comparison, label: str) -> Line:
+    """Model against mean pose."""
+    span = f"{number(c.difference)} (95 % interval {number(c.low)} to {number(c.high)}, {c.n_clips} clips)"
+    if not c.clear:
+        return Line("unclear", c.in_words() + ".")
+    if c.better == label:
+        return Line("good", f"It is nearer to real motion than standing still is: FGD lower by {span}.")
+    return Line("bad", f"It is further from real motion than standing still is: FGD higher by {span}.")
 
 
 def scorer_line(result: Evaluation) -> list[Line]:
@@ -182,15 +202,17 @@ def scorer_line(result: Evaluation) -> list[Line]:
         return []
     own, ceiling = model.measures["scorer_auc"], truth.measures["scorer_auc"]
     text = (
-        "A scorer trained on real clips tells the model's own audio from wrong audio of the same speaker "
-        f"with AUC {own.value:.3f} ({interval_words(own, '{:.3f}'.format)}); chance is .5, "
-        f"the real motion reaches {ceiling.value:.3f}."
+        "A scorer trained on real clips tells from its motion alone which sound it belongs to, among sound "
+        f"of the same speaker: AUC {own.value:.3f} ({interval_words(own, '{:.3f}'.format)}). Chance is .5; "
+        f"real motion reaches {ceiling.value:.3f}."
     )
     if ceiling.low <= 0.5:
         return [
             Line("note", text + " The scorer itself has learnt nothing here, so this figure says nothing.")
         ]
-    return [Line("good" if own.low > 0.5 and own.n >= CLAIM_CLIPS else "unclear", text)]
+    if own.low > 0.5 and own.n >= CLAIM_CLIPS:
+        return [Line("good", text)]
+    return [Line("unclear", text.replace("tells from", "can't surely tell from", 1))]
 
 
 def blind(result: Evaluation) -> list[str]:

@@ -95,7 +95,7 @@ def draw(result: Evaluation, shown: Sequence[str]) -> dict[str, Plot]:
         ),
         "embedding": (
             plots.embedding_map(result, names),
-            "The embedder's features, the middle 98 % of them; the mean pose, one point, may lie outside.",
+            "The embedder's features without clips' ends, the middle 98 %; the mean pose may lie outside.",
         ),
     }
     return {name: Plot(svg, caption) for name, (svg, caption) in candidates.items() if svg is not None}
