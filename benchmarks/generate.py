@@ -1,21 +1,26 @@
 """Frames generated a CPU second, features given: one clip, one thread.
 
-    python benchmarks/generate.py [--params params.beat2.yaml] [--steps 1 2 4] [--seconds 64] [--wavlm]
+    python benchmarks/generate.py [--params params.beat2.yaml] [--steps 1 2 4 10] [--seconds 64] [--wavlm]
 
 Random weights and a tokenizer of the parameters' sizes; the time doesn't depend on what the weights are.
-Everything is timed in turns, after a warming one, and the median counts; a large matrix product stands beside
-it, since a busy machine slows both. `--wavlm` adds WavLM-base over the whole sound, as the stage does.
+Each job is warmed by four seconds of speech, and their floating-point operations are counted; then all take
+turns, each is printed as it's done, and the median counts. A large matrix product stands beside them: at its
+rate, those operations would give the ceiling. `--wavlm` adds WavLM-base over the whole sound, as the stage
+does.
 """
 
 import argparse
 import copy
 import time
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 
 import numpy as np
 import torch
 from step import full_size_model
+from torch import Tensor
+from torch.utils.flop_counter import FlopCounterMode
 
 from omniges.config import Params, load_params
 from omniges.features.wavlm import chunks_of, wavlm_frames
@@ -30,6 +35,8 @@ from omniges.tokenizers.gesture_tokenizer import GestureTokenizer
 from omniges.tokenizers.rvqvae import RVQVAE
 from omniges.tokenizers.stage import config_of
 
+Job = Callable[[], object]
+WARMING_S = 4.0
 FRAMES_GOAL = 1000.0  # a CPU second
 PEER_S, PEER_RATIO = 25.6, 4.0  # CPU seconds that the peer takes for 64 s, WavLM included
 DTYPES = {"fp32": torch.float32, "bf16": torch.bfloat16}
@@ -49,14 +56,15 @@ def speech_of(params: Params, seconds: float) -> Speech:
     )
 
 
-def generators(params: Params, options: argparse.Namespace) -> dict[str, Callable[[], object]]:
-    """One job for each precision and number of steps."""
+def generators(params: Params, options: argparse.Namespace) -> tuple[dict[str, Job], dict[int, float]]:
+    """One job for each precision and number of steps, and the GFLOP a frame that a number of steps takes."""
     model = full_size_model(params).eval()
     print(f"{sum(p.numel() for p in model.parameters()) / 1e6:.0f} M parameters, {options.seconds:.0f} s")
     parts = {part: RVQVAE(config_of(params, part)).eval() for part in PART_NAMES}
     tokenizer = GestureTokenizer(parts, torch.zeros(GESTURE_WIDTH), torch.ones(GESTURE_WIDTH))
-    speech = speech_of(params, options.seconds)
-    jobs: dict[str, Callable[[], object]] = {}
+    speech, short = speech_of(params, options.seconds), speech_of(params, WARMING_S)
+    jobs: dict[str, Job] = {}
+    gflop: dict[int, float] = {}
     for precision in options.precision:
         ready = prepared(copy.deepcopy(model), tokenizer, precision)
         for steps in options.steps:
@@ -64,13 +72,18 @@ def generators(params: Params, options: argparse.Namespace) -> dict[str, Callabl
             if options.window:
                 changes["window_frames"] = options.window
             sampling = params.sampling.model_copy(update=changes)
-            jobs[f"{precision}, {steps} step(s)"] = lambda ready=ready, sampling=sampling: generate_clips(
-                *ready, [speech], 0, sampling
-            )
-    return jobs
+            job = partial(generate_clips, *ready, seed=0, options=sampling)
+            job([short])
+            jobs[f"{precision}, {steps} step(s)"] = partial(job, [speech])
+            if steps not in gflop:
+                exact = sampling.model_copy(update={"precision": "fp32"})
+                with FlopCounterMode(display=False) as counter:
+                    generate_clips(model, tokenizer, [short], 0, exact)
+                gflop[steps] = counter.get_total_flops() / 1e9 / short.n_frames
+    return jobs, gflop
 
 
-def wavlm_job(params: Params, seconds: float, precision: str) -> Callable[[], object]:
+def wavlm_job(params: Params, seconds: float, precision: str) -> Job:
     """WavLM-base over the sound, chunk by chunk."""
     from transformers import WavLMConfig, WavLMModel
 
@@ -88,37 +101,44 @@ def wavlm_job(params: Params, seconds: float, precision: str) -> Callable[[], ob
     return run
 
 
-def matmul_job(precision: str) -> Callable[[], object]:
+def matmul_job(precision: str) -> Job:
     """2.15 GFLOP."""
     a, b = torch.randn(2, 1024, 1024, dtype=DTYPES[precision])
-    return lambda: a @ b
+
+    def product() -> Tensor:
+        return a @ b
+
+    product()
+    return product
 
 
-def medians(jobs: dict[str, Callable[[], object]], repeats: int) -> dict[str, float]:
+def medians(jobs: dict[str, Job], repeats: int) -> dict[str, float]:
     """Median CPU seconds of each job; turns alternate."""
     spent: dict[str, list[float]] = {name: [] for name in jobs}
-    for _ in range(repeats + 1):
+    for _ in range(repeats):
         for name, job in jobs.items():
             start = time.process_time()
             job()
             spent[name].append(time.process_time() - start)
-    return {name: float(np.median(times[1:])) for name, times in spent.items()}
+            print(f"  {name}: {spent[name][-1]:.2f} CPU s", flush=True)
+    return {name: float(np.median(times)) for name, times in spent.items()}
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--params", type=Path, default=Path("params.beat2.yaml"))
-    parser.add_argument("--steps", type=int, nargs="+", default=[1, 2, 4])
+    parser.add_argument("--steps", type=int, nargs="+", help="flow steps; 1, 2, 4 and the parameters'")
     parser.add_argument("--precision", nargs="+", choices=list(DTYPES), default=list(DTYPES))
     parser.add_argument("--seconds", type=float, default=64.0)
     parser.add_argument("--window", type=int, help="frames of a window, other than the parameters'")
-    parser.add_argument("--repeats", type=int, default=3)
+    parser.add_argument("--repeats", type=int, default=1)
     parser.add_argument("--wavlm", action="store_true")
     options = parser.parse_args()
     torch.set_num_threads(1)
     torch.manual_seed(0)
     params = load_params(options.params)
-    jobs = generators(params, options)
+    options.steps = options.steps or sorted({1, 2, 4, params.sampling.steps})
+    jobs, gflop = generators(params, options)
     for precision in options.precision:
         jobs[f"matmul, {precision}"] = matmul_job(precision)
         if options.wavlm:
@@ -130,9 +150,12 @@ def main() -> None:
         )
         print(f"{name}: {rate}")
     frames = options.seconds * params.data.fps
-    for name, seconds in found.items():
-        if "step" in name:
-            print(f"frames a CPU second, {name}: {frames / seconds:.0f} (goal {FRAMES_GOAL:.0f})")
+    for precision in options.precision:
+        for steps, cost in gflop.items():
+            ceiling = 2 * 1.024**3 / found[f"matmul, {precision}"] / cost
+            name = f"{precision}, {steps} step(s)"
+            print(f"{name}: {1000 * cost:.0f} MFLOP a frame; at the product's rate {ceiling:.0f} frames/s")
+            print(f"frames a CPU second, {name}: {frames / found[name]:.0f} (goal {FRAMES_GOAL:.0f})")
     if options.wavlm:
         for name, seconds in found.items():
             if "step" in name:

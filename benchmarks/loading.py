@@ -5,11 +5,14 @@
 Both sets are made up (random numbers in true shapes) and larger than the processor's caches; both are read
 warm, in one process, in random order, 64 windows a batch. The field's window is that of its caches: pose,
 contacts, onset and amplitude at the sample rate, expressions, shape a frame, words, labels, translation.
+Beside it: what a DataLoader with one worker hands to training, in batches of training's own size, over what a
+full-size training step takes in. Seconds there are CPU seconds of the worker and of the process that trains.
 """
 
 import argparse
 import os
 import pickle
+import resource
 import tempfile
 import time
 from collections.abc import Callable, Iterator
@@ -19,6 +22,7 @@ import lmdb
 import numpy as np
 import torch
 from safetensors.numpy import save_file
+from step import Step, adamw
 from torch.utils.data import DataLoader, RandomSampler
 
 from omniges.config import Params, load_params
@@ -32,7 +36,7 @@ from omniges.workspace import Workspace
 
 FRAMES, STRIDE, BATCH, FPS = 64, 20, 64, 30
 WINDOWS_A_MINUTE = 60 * FPS / STRIDE
-SPEED_GOAL, BYTES_GOAL = 2.5, 1 / 3
+SPEED_GOAL, BYTES_GOAL, FEED_GOAL = 2.5, 1 / 3, 5
 
 
 def made_up_pack(params: Params, W: Workspace, minutes: int) -> None:
@@ -134,14 +138,40 @@ def pack_batches(windows: WindowDataset, cast: bool) -> Iterator[int]:
         yield len(batch.to("cpu") if cast else batch)
 
 
+def fed_by_one_worker(windows: WindowDataset, batch: int, n_batches: int) -> dict[str, float]:
+    """Windows a CPU second of the worker, and of the process that takes its batches and casts them."""
+    sampler = RandomSampler(windows, replacement=True, num_samples=batch * n_batches)
+    loader: DataLoader[Batch] = DataLoader(windows, batch, sampler=sampler, collate_fn=collate, num_workers=1)
+    children, own = children_s(), time.process_time()
+    n = sum(len(found.to("cpu")) for found in loader)
+    own = time.process_time() - own
+    del loader
+    return {"worker": n / (children_s() - children), "training process": n / own}
+
+
+def children_s() -> float:
+    """CPU seconds of child processes that have ended."""
+    used = resource.getrusage(resource.RUSAGE_CHILDREN)
+    return used.ru_utime + used.ru_stime
+
+
+def consumed(params: Params, turns: int = 3) -> float:
+    """Windows a CPU second that the full-size step takes in, in the parameters' precision."""
+    step = Step(params, "bf16" if params.train.precision == "bf16" else "fp32")
+    optimizer = adamw([step.model])
+    times = [sum(step.run(optimizer).values()) for _ in range(turns)]
+    return params.train.batch_per_process / min(times)
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--minutes", type=int, default=40)
     parser.add_argument("--peer-minutes", type=int, default=4)
     parser.add_argument("--seconds", type=float, default=4.0)
+    parser.add_argument("--batches", type=int, default=1000, help="that one worker makes")
     arguments = parser.parse_args()
     torch.set_num_threads(1)
-    params = load_params()
+    params, full_size = load_params(), load_params(Path("params.beat2.yaml"))
     data = params.data.model_copy(update={"name": "loading", "required_splits": ["train"]})
     params = params.model_copy(update={"data": data})
     with tempfile.TemporaryDirectory() as folder:
@@ -157,6 +187,7 @@ def main() -> None:
             "pack, as float32": lambda: pack_batches(windows, True),
         }
         rates = rates_of(sources, arguments.seconds)
+        fed = fed_by_one_worker(windows, full_size.train.batch_per_process, arguments.batches)
         peer_disk = Path("pickles/data.mdb").stat().st_size / arguments.peer_minutes
         disk = sum(path.stat().st_size for path in W.pack.glob("*.mdb")) / arguments.minutes
         batch = windows.__getitems__(list(range(0, len(windows), len(windows) // BATCH))[:BATCH])
@@ -171,6 +202,10 @@ def main() -> None:
     print(f"windows a second over pickles, torch batches of float32: {torch_ratio:.2f} (goal {SPEED_GOAL})")
     print(f"windows a second over pickles, as stored: {loaded_ratio:.2f} (goal {SPEED_GOAL})")
     print(f"bytes a window over pickles: {read / peer_read:.3f} (goal {BYTES_GOAL:.3f})")
+    taken = consumed(full_size)
+    each = ", ".join(f"{who} {rate:,.0f}" for who, rate in fed.items())
+    print(f"one worker, windows a CPU second: {each}; a full-size step takes {taken:.1f}")
+    print(f"fed by one worker over what the step takes: {min(fed.values()) / taken:.0f} (goal {FEED_GOAL})")
 
 
 if __name__ == "__main__":

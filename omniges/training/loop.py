@@ -23,6 +23,7 @@ from omniges.model.losses import Losses
 from omniges.training import checks, state
 from omniges.training.draws import draw, seed_of
 from omniges.training.ema import EMA
+from omniges.training.memory import keep_freed_memory
 from omniges.training.order import Order
 from omniges.training.schedule import learning_rate, total_steps
 from omniges.training.state import Progress, as_metrics
@@ -67,6 +68,8 @@ class Trainer:
     ) -> None:
         self.train, self.data, self.accelerator, self.folder, self.log = train, data, accelerator, folder, log
         self.debug = os.environ.get("OMNIGES_DEBUG", "") not in ("", "0")
+        if accelerator.device.type == "cpu":
+            keep_freed_memory()
         n_windows = len(data.train)  # type: ignore[arg-type]
         self.total_steps = total_steps(train, n_windows, accelerator.num_processes)
         self.order = Order(

@@ -8,6 +8,7 @@ import pytest
 import torch
 from torch.nn import functional as F
 
+from omniges.model.attention import attend
 from omniges.model.mmdit import MMDiT, Stream
 
 WIDTHS = {"text": 10, "audio": 14, "gesture": 18}
@@ -108,3 +109,14 @@ def test_the_order_of_tokens_within_a_stream_means_nothing_their_time_everything
     torch.testing.assert_close(net({**streams, "audio": shuffled}), net(streams), atol=1e-5, rtol=1e-4)
     moved = replace(audio, time_s=audio.time_s[:, order])
     assert not torch.allclose(net({**streams, "audio": moved}), net(streams), atol=1e-3)
+
+
+def test_under_autocast_a_cpu_attends_in_float32():
+    """What bfloat16 inputs give is the softmax of their products without any further rounding."""
+    torch.manual_seed(0)
+    query, key, value = (torch.randn(2, 2, 5, 8).bfloat16() for _ in range(3))
+    seen = torch.tensor([[True] * 5, [True, True, False, True, False]])
+    with torch.autocast("cpu", torch.bfloat16):
+        got = attend(query, key, value, seen)
+    scores = (query.double() @ key.double().mT / math.sqrt(8)).masked_fill(~seen[:, None, None], -math.inf)
+    torch.testing.assert_close(got.double(), scores.softmax(-1) @ value.double(), atol=1e-6, rtol=1e-5)
