@@ -172,14 +172,14 @@ def start_run(params: Params, W: Workspace, stage: str, resume_from: Path | None
 
 
 def run_name(params: Params, W: Workspace, stage: str) -> str:
-    """What tells this run from others at a glance: corpus, DVC's experiment or the commit, and what differs
-    from the committed parameters.
+    """What tells this run from others at a glance: corpus, what differs from the committed parameters (first,
+    since lists cut long names), and DVC's experiment or the commit.
     """
     where = os.environ.get("DVC_EXP_NAME") or (_git("rev-parse", "--short=8", "HEAD") or "no commit")
     what = [] if stage == "train" else [stage]
     changed = _changes(params)
     more = [f"and {len(changed) - _MOST_CHANGES} more"] if len(changed) > _MOST_CHANGES else []
-    return " ".join([W.name, *what, where, *changed[:_MOST_CHANGES], *more])
+    return " ".join([W.name, *what, *changed[:_MOST_CHANGES], *more, where])
 
 
 def _changes(params: Params) -> list[str]:

@@ -2,6 +2,7 @@
 about it.
 """
 
+import logging
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -16,9 +17,12 @@ from omniges.motion.layout import N_BETAS, N_EXPRESSIONS, N_JOINTS
 from omniges.motion.resample import resample_motion
 from omniges.types import Motion
 
+logger = logging.getLogger(__name__)
 PREFIXES = ("", "res_")
 """Files may be called CLIP.npz or, as EMAGE and its descendants write them, res_CLIP.npz."""
 DEFAULT_FPS = 30.0
+MOST_RAD = 4 * np.pi
+"""Sums of axis-angle steps may pass one turn; nothing real passes two."""
 FAR_OFF = 0.9  # a result shorter than this share of its ground truth is worth a note
 
 
@@ -70,6 +74,9 @@ def read_result(folder: Path, reference: Reference, truth: Motion) -> Result:
     )
     if not all(np.isfinite(x).all() for x in (motion.poses, motion.trans, motion.expressions)):
         raise EvaluationError(f"{path.name} holds NaN or infinity.")
+    if (largest := float(np.abs(motion.poses).max())) > MOST_RAD:
+        notes.append("rotations beyond two turns: radians are wanted, degrees look like this")
+        logger.warning("%s: rotations up to %.3g rad; are these degrees?", path.name, largest)
     if motion.fps != truth.fps:
         notes.append(f"{motion.fps:g} fps brought to {truth.fps:g} fps on the sphere")
         motion = resample_motion(motion, truth.fps)
@@ -86,7 +93,13 @@ def _poses(arrays: Mapping[str, NDArray[Any]], path: Path) -> NDArray[np.float32
         raise EvaluationError(
             f"{path.name}: poses have shape {poses.shape}, wanted [T >= 1, {3 * N_JOINTS}]."
         )
+    _check_numbers(poses, "poses")
     return poses.reshape(len(poses), N_JOINTS, 3).astype(np.float32)
+
+
+def _check_numbers(values: NDArray[Any], name: str) -> None:
+    if values.dtype.kind not in "fiu":
+        raise EvaluationError(f"{name}: got type {values.dtype}, wanted real numbers.")
 
 
 def _rows(
@@ -102,6 +115,7 @@ def _rows(
     if key not in arrays:
         notes.append(missing)
         return np.tile(np.zeros(width) if default is None else default, (n, 1))
+    _check_numbers(arrays[key], key)
     values = np.asarray(arrays[key], np.float64)
     if values.shape != (n, width):
         raise EvaluationError(f"{key} has shape {values.shape}, wanted ({n}, {width}) to go with the poses.")
@@ -112,7 +126,11 @@ def _fps(arrays: Mapping[str, NDArray[Any]], notes: list[str]) -> float:
     if "mocap_frame_rate" not in arrays:
         notes.append(f"no mocap_frame_rate: taken as {DEFAULT_FPS:g} fps")
         return DEFAULT_FPS
-    fps = float(arrays["mocap_frame_rate"])
+    rate = arrays["mocap_frame_rate"]
+    _check_numbers(rate, "mocap_frame_rate")
+    if rate.size != 1:
+        raise EvaluationError(f"mocap_frame_rate has shape {rate.shape}, wanted one number.")
+    fps = float(rate.reshape(()))
     if not 1 <= fps <= 240:
         raise EvaluationError(f"mocap_frame_rate is {fps:g}, wanted 1 to 240.")
     return fps

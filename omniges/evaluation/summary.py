@@ -120,7 +120,8 @@ def summarise(
     for group in sorted(clips[0].errors):
         x = scores.column(f"error/{group}")
         mean = interval(x[np.isfinite(x)], seed, n)
-        value, low, high = (float(np.sqrt(v)) for v in (mean.value, mean.low, mean.high))
+        # one clip has no interval: its bounds are infinite
+        value, low, high = (float(np.sign(v) * np.sqrt(abs(v))) for v in (mean.value, mean.low, mean.high))
         result.rms_errors[group] = Interval(value, low, high, mean.n)
     if mean_pose is not None and scores.variant.role != "ground-truth":
         result.r2 = r_squared(scores, mean_pose)

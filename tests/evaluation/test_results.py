@@ -80,13 +80,39 @@ def test_emage_names_are_found(tmp_path: Path, truth: Motion):
         ({"poses": np.full((40, 165), np.nan)}, "NaN"),
         ({"angles": np.zeros((10, 165))}, "wanted poses"),
         ({"poses": np.zeros((40, 165)), "mocap_frame_rate": 0}, "mocap_frame_rate"),
+        ({"poses": np.zeros((40, 165)), "mocap_frame_rate": np.array([30, 30])}, "wanted one number"),
+        ({"poses": np.zeros((40, 165)), "mocap_frame_rate": np.array("thirty")}, "wanted real numbers"),
         ({"poses": np.zeros((40, 165)), "trans": np.zeros((39, 3))}, "trans"),
+        ({"poses": np.zeros((40, 165)), "trans": np.zeros((40, 3), complex)}, "wanted real numbers"),
+        ({"poses": np.full((40, 165), "0.1")}, "wanted real numbers"),
     ],
 )
 def test_rubbish_is_refused(tmp_path: Path, truth: Motion, arrays: dict, says: str):
     save(tmp_path, **arrays)
     with pytest.raises((DataError, EvaluationError), match=says):
         read_result(tmp_path, REFERENCE, truth)
+
+
+def test_a_rate_in_a_list_is_read_and_degrees_are_noticed(tmp_path: Path, truth: Motion):
+    poses = truth.poses.reshape(-1, 165)
+    save(tmp_path, poses=poses, mocap_frame_rate=np.array([30]))
+    assert not any("turns" in note for note in read_result(tmp_path, REFERENCE, truth).notes)
+    save(tmp_path, poses=np.degrees(poses), mocap_frame_rate=30)
+    assert any("degrees look like this" in note for note in read_result(tmp_path, REFERENCE, truth).notes)
+
+
+def test_one_clip_has_figures_without_intervals(world: World, tmp_path: Path, quick_embedder: None):
+    clip = world.test_clips()[0]
+    (tmp_path / "res").mkdir()
+    shutil.copy(world.W.generated / "model-seed0" / f"{clip}.npz", tmp_path / "res")
+    result = standalone.score_folder(task(world, tmp_path / "res", tmp_path / "out"))
+    assert result.summaries["results"].n_clips == 1
+    page = (tmp_path / "out/index.html").read_text()
+    verdict = page[page.index('<ul class="verdict">') : page.index("</ul>")]
+    assert "Only 1 clip was scored" in verdict
+    assert "one clip, so no interval" in verdict
+    assert "– to –" not in page
+    assert "nan" not in verdict
 
 
 def test_pickles_and_absent_files_are_refused(tmp_path: Path, truth: Motion):

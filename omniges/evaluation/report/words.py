@@ -9,7 +9,7 @@ import numpy as np
 
 from omniges.evaluation.evaluation import Evaluation
 from omniges.evaluation.reconstruction import CLAIM_CLIPS, GROUPS, AudioEffect, Interval, interval
-from omniges.evaluation.summary import MEASURES, Comparison
+from omniges.evaluation.summary import MEASURES, Comparison, Distance
 
 Status = Literal["good", "bad", "unclear", "note"]
 GROUP_NAMES = {
@@ -177,12 +177,16 @@ def looks_real(result: Evaluation) -> list[Line]:
             Line(
                 "note",
                 "Its FGD, the distance between the distributions of its motion and of real motion, is "
-                f"{number(model.fgd.value)} (95 % interval {number(model.fgd.low)} to "
-                f"{number(model.fgd.high)}). That is {relation} {number(floor)}, the distance between two "
+                f"{number(model.fgd.value)} ({fgd_interval(model.fgd)}). "
+                f"That is {relation} {number(floor)}, the distance between two "
                 "halves of the real test clips: smaller differences mean little.",
             )
         )
     return found
+
+
+def fgd_interval(x: Distance) -> str:
+    return interval_words(Interval(x.value, x.low, x.high, x.n_clips), number)
 
 
 def still_line(c: Comparison, label: str) -> Line:
