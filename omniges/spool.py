@@ -1,5 +1,6 @@
 """Arrays that are too long for memory: rows go to a nameless file and come back as one array on disk."""
 
+import contextlib
 import mmap
 import tempfile
 from collections.abc import Iterable
@@ -7,6 +8,8 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import DTypeLike, NDArray
+
+_PAGEOUT = 21  # Linux's MADV_PAGEOUT, which Python's mmap doesn't name
 
 
 class Spool:
@@ -44,10 +47,30 @@ class Spool:
 
 
 def let_go(*arrays: NDArray[Any]) -> None:
-    """Give the memory of pages that were read from a `Spool`'s array back; the next look reads them again."""
+    """Give the memory of pages that were read from a `Spool`'s array back; the next look reads them again.
+    For arrays that nobody writes into: what was written is lost, see `passed`.
+    """
     for array in arrays:
-        owner: Any = array
-        while owner is not None and not isinstance(owner, mmap.mmap):
-            owner = owner.obj if isinstance(owner, memoryview) else getattr(owner, "base", None)
+        owner = _mapping(array)
         if owner is not None and hasattr(mmap, "MADV_DONTNEED"):
             owner.madvise(mmap.MADV_DONTNEED)
+
+
+def passed(rows: NDArray[Any]) -> None:
+    """Let the system take the memory of some rows of a `Spool`'s array back, keeping what was written into
+    them. Does nothing for other arrays, and where the system can't.
+    """
+    owner = _mapping(rows)
+    if owner is None or not rows.flags.c_contiguous or rows.nbytes == 0:
+        return
+    begin = np.frombuffer(owner, np.uint8).ctypes.data
+    start = (rows.ctypes.data - begin) // mmap.PAGESIZE * mmap.PAGESIZE
+    with contextlib.suppress(OSError, ValueError):  # no Linux, or one before 5.4
+        owner.madvise(_PAGEOUT, start, rows.ctypes.data + rows.nbytes - begin - start)
+
+
+def _mapping(array: NDArray[Any]) -> mmap.mmap | None:
+    owner: Any = array
+    while owner is not None and not isinstance(owner, mmap.mmap):
+        owner = owner.obj if isinstance(owner, memoryview) else getattr(owner, "base", None)
+    return owner

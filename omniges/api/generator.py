@@ -15,7 +15,7 @@ from omniges.api.hearing import Ear, FeatureSettings, words_of
 from omniges.api.models import default_sampling, find_model
 from omniges.api.streaming import LiveEar, MotionStream
 from omniges.api.take import Take
-from omniges.api.walk import Walk
+from omniges.api.walk import MotionSpool, Walk
 from omniges.audio.files import stream_wave
 from omniges.config import SamplingParams
 from omniges.errors import DataError
@@ -23,7 +23,6 @@ from omniges.log import progress
 from omniges.model.a2g import A2G, UNKNOWN_SPEAKER
 from omniges.model.loading import load_model
 from omniges.motion.cleanup import check_steps
-from omniges.motion.layout import N_BETAS
 from omniges.sampling.precision import Precision, prepared
 from omniges.sampling.sampler import Decoder
 from omniges.sampling.speech import Speech
@@ -221,23 +220,12 @@ class Omniges:
     def _move(self, speech: Speech, seed: int, sampling: SamplingParams, show: bool) -> Motion:
         """The gesture of `generate_clips`, window by window, so that only one window is in memory."""
         stream = GestureStream(self.model, self.tokenizer, seed, speech.clip, sampling)
-        walk = Walk(self.fps)
-        poses, trans, expressions = Spool(np.float32), Spool(np.float64), Spool(np.float64)
+        walk, made = Walk(self.fps), MotionSpool(self.fps)
         windows = _windows(stream, speech)
         for block in progress(windows, "moving", stream.n_windows(speech.n_frames)) if show else windows:
-            if len(block.gesture) == 0:
-                continue
-            motion = walk.motion(block)
-            poses.append(motion.poses)
-            trans.append(motion.trans)
-            expressions.append(motion.expressions)
-        return Motion(
-            poses=poses.array(),
-            trans=trans.array(),
-            expressions=expressions.array(),
-            betas=np.zeros(N_BETAS, np.float32),
-            fps=self.fps,
-        )
+            if len(block.gesture):
+                made.append(walk.motion(block))
+        return made.motion()
 
     def _words(self, transcript: Path | str | Sequence[Word] | None, wave: NDArray[np.float32]) -> list[Word]:
         if transcript is None:

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     import soundfile
 
 BLOCK_S = 20.0
-REMEDY = "Fetch or convert the file again, or add the clip to data.exclude in params.yaml."
+REMEDY = "Fetch or convert the file again, or give another one."
 FFMPEG_OPTIONS = {
     "protocol_whitelist": "file",
     "format_whitelist": "aac,ac3,aiff,amr,ape,asf,avi,caf,flac,flv,gsm,matroska,webm,mov,mp3,mpeg,mpegts,ogg,"
@@ -81,6 +81,8 @@ def _decoded(path: Path, block_s: float) -> Iterator[NDArray[np.float32]]:
 
     if not path.is_file():
         raise DataError(f"{path}: no such file. {REMEDY}")
+    if path.stat().st_size == 0:
+        raise DataError(f"{path}: the file is empty (0 bytes), wanted sound. {REMEDY}")
     try:
         sound = soundfile.SoundFile(path)
     except soundfile.LibsndfileError:

@@ -29,7 +29,7 @@ def generate(
     seed: Annotated[int, typer.Option(help="The first take's seed.")] = 0,
     variants: Annotated[int, typer.Option(min=1, help="Takes of each recording.")] = 1,
     formats: Annotated[
-        str, typer.Option("--formats", "-f", help="Some of npz,bvh,glb,json,mp4.")
+        str, typer.Option("--formats", "-f", help="Some of npz,bvh,glb,json,mp4, or all.")
     ] = "npz,mp4",
     steps: Annotated[int | None, typer.Option(min=1, max=50, help="Steps of the flow.")] = None,
     audio_guidance: Annotated[float | None, typer.Option(min=0, help="1 is none.")] = None,
@@ -58,8 +58,9 @@ def generate(
     from omniges.motion.cleanup import check_steps
 
     kinds = tuple(kind.strip() for kind in formats.split(",") if kind.strip())
+    kinds = FORMATS if kinds == ("all",) else kinds
     if not kinds or set(kinds) - set(FORMATS):
-        raise DataError(f"--formats: got {formats!r}, wanted some of {','.join(FORMATS)}.")
+        raise DataError(f"--formats: got {formats!r}, wanted some of {','.join(FORMATS)}, or all.")
     if transcript is not None and audio.is_dir() and not transcript.is_dir():
         raise DataError(f"{transcript}: with a folder of recordings, --transcript is a folder too.")
     cleaning = tuple(step.strip() for step in clean.split(",") if step.strip())

@@ -24,7 +24,7 @@ def take_of_pipe(
     seed: int,
     **options: Any,
 ) -> "Take":
-    """Listen until the pipe ends or ctrl-C is pressed, tell of every block, and keep all of it.
+    """Listen until the pipe ends or ctrl-C is pressed, tell of every block, and keep all of it on disk.
 
     Args:
         omniges: the model.
@@ -37,10 +37,11 @@ def take_of_pipe(
     import numpy as np
 
     from omniges.api import Take
-    from omniges.api.streaming import joined
+    from omniges.api.walk import MotionSpool
     from omniges.audio.pipe import stream_pipe
+    from omniges.spool import Spool
 
-    heard: list[NDArray[np.float32]] = []
+    heard, made = Spool(np.float32), MotionSpool(omniges.fps)
     with _interrupts() as interrupted:
 
         def listen() -> "Iterator[NDArray[np.float32]]":
@@ -52,15 +53,13 @@ def take_of_pipe(
 
         stream = omniges.stream(listen(), speaker=speaker, seed=seed, name="live", **options)
         log.info("listening; frames follow their sound by %.2f s and computing time", stream.delay_s)
-        blocks = []
         for block in stream:
-            blocks.append(block)
+            made.append(block.motion)
             stop = block.start_frame + block.motion.n_frames
             log.info("frames %d to %d, %.2f s heard", block.start_frame, stop, block.heard_s)
     sampling = omniges.options(**options).model_dump()
     notes = {"seed": seed, "speaker": speaker, "words": 0, "sampling": sampling, "delay_s": stream.delay_s}
-    wave = np.concatenate(heard)
-    return Take(name="live", motion=joined(blocks), wave=wave, words=(), seed=seed, notes=notes)
+    return Take(name="live", motion=made.motion(), wave=heard.array(), words=(), seed=seed, notes=notes)
 
 
 @contextmanager

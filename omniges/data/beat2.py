@@ -7,7 +7,7 @@ the first thing that is wrong becomes a `DataError` which names the file.
 import zipfile
 import zlib
 from pathlib import Path
-from typing import Any
+from typing import IO, Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -15,10 +15,12 @@ from numpy.typing import NDArray
 from omniges.errors import DataError
 from omniges.files import atomic_path
 from omniges.motion.layout import N_BETAS, N_EXPRESSIONS, N_JOINTS, N_TRANS
+from omniges.spool import passed
 from omniges.types import Motion
 
 _BODY_MODEL = "smplx2020"
-_REMEDY = "Fetch the file again, or add the clip to data.exclude in params.yaml."
+_REMEDY = "Fetch or make the file again."
+_ROWS = 16_384  # written at a time
 _WIDEST_ANGLE = 4 * np.pi  # radians; axis-angle in degrees exceeds it in any lively clip
 _FARTHEST_M = 100.0  # metres; translation in centimetres exceeds it
 
@@ -77,8 +79,23 @@ def write_motion(path: Path, motion: Motion) -> None:
         "gender": np.array("neutral"),
         "mocap_frame_rate": np.array(int(motion.fps), np.int32),
     }
-    with atomic_path(path) as temporary, temporary.open("wb") as stream:
-        np.savez(stream, **arrays)  # type: ignore[arg-type]
+    with atomic_path(path) as temporary, zipfile.ZipFile(temporary, "w", allowZip64=True) as archive:
+        for name, array in arrays.items():
+            with archive.open(f"{name}.npy", "w", force_zip64=True) as member:
+                _write_array(member, array)
+
+
+def _write_array(stream: IO[bytes], array: NDArray[Any]) -> None:
+    """What `np.save` writes, in blocks: of an array that lies on disk, one block at a time is in memory."""
+    whole = np.asarray(array, order="C")
+    np.lib.format.write_array_header_1_0(stream, np.lib.format.header_data_from_array_1_0(whole))
+    if whole.ndim == 0:
+        stream.write(whole.tobytes())
+        return
+    for start in range(0, len(whole), _ROWS):
+        rows = whole[start : start + _ROWS]
+        stream.write(rows.tobytes())
+        passed(rows)
 
 
 def read_arrays(path: Path) -> dict[str, NDArray[Any]]:

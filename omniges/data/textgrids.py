@@ -14,7 +14,7 @@ from omniges.errors import DataError
 from omniges.types import Word
 
 WORD_TIER = "words"
-_REMEDY = "Fetch the file again, or add the clip to data.exclude in params.yaml."
+_REMEDY = "Fetch or make the file again."
 _SLACK_S = 1e-4  # seconds that neighbouring intervals may overlap by rounding
 
 # Praat reads only free-standing tokens: quoted texts, flags in angle brackets, numbers. Labels such as

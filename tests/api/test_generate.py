@@ -101,6 +101,7 @@ def test_what_cannot_be_heard_is_refused_with_its_name(model_folder, tmp_path, k
     result = run("generate", faulty(tmp_path, kind), "-o", tmp_path / "out", "--model", model_folder)
     assert isinstance(result.exception, DataError)
     assert "speech" in str(result.exception)
+    assert "params.yaml" not in str(result.exception)  # nobody has a corpus here
     assert not (tmp_path / "out" / "speech").exists()
 
 
@@ -187,9 +188,7 @@ def test_every_format_and_the_page_come_out_of_one_command(model_folder, tone, t
     (tmp_path / "words.txt").write_text("hello out there")
     out = tmp_path / "out"
     command = ("generate", tmp_path / "voice.wav", "-o", out, "--model", model_folder)
-    result = run(
-        *command, "-f", "npz,bvh,glb,json,mp4", "--transcript", tmp_path / "words.txt", "--height", 160
-    )
+    result = run(*command, "-f", "all", "--transcript", tmp_path / "words.txt", "--height", 160)
     assert result.exception is None
     sizes = {path.name: path.stat().st_size for path in (out / "voice").iterdir()}
     assert all(sizes[f"seed0.{kind}"] > 1000 for kind in ("npz", "bvh", "glb", "json", "mp4"))

@@ -42,11 +42,13 @@ def test_a_model_loaded_by_its_uri_generates_the_same_clip(logged, model_folder,
     got = model.predict(pd.DataFrame({"audio": [str(tmp_path / "speech.wav")]}), params={"seed": 5})[0]
     np.testing.assert_array_equal(got["poses"], want.poses.reshape(want.n_frames, -1))
     np.testing.assert_array_equal(got["expressions"], want.expressions)
-    command = ["generate", str(tmp_path / "speech.wav"), "-o", str(tmp_path), "--model", uri, "--seed", "5"]
-    run = CliRunner().invoke(_build(), [*command, "-f", "npz"])
-    assert run.exit_code == 0, run.output
-    with np.load(next((tmp_path / "speech").glob("*.npz"))) as made:
-        np.testing.assert_allclose(made["poses"], got["poses"], atol=1e-6)
+    mlflow.register_model(uri, "speaker")
+    for place in (uri, "models:/speaker/1"):
+        command = ["generate", str(tmp_path / "speech.wav"), "-o", str(tmp_path / place[:6]), "--seed", "5"]
+        run = CliRunner().invoke(_build(), [*command, "--model", place, "-f", "npz"])
+        assert run.exit_code == 0, run.output
+        with np.load(tmp_path / place[:6] / "speech" / "seed5.npz") as made:
+            np.testing.assert_allclose(made["poses"], got["poses"], atol=1e-6)
 
 
 def test_a_model_that_is_not_there_is_named(logged):

@@ -85,7 +85,7 @@ def test_a_missing_an_empty_and_a_text_file_are_each_named(tmp_path):
         "absent.wav": "no such file",
         "empty.wav": "got no samples",
         "text.wav": "no sound that libsndfile or FFmpeg can read",
-        "hollow.wav": "no sound that libsndfile or FFmpeg can read",
+        "hollow.wav": "the file is empty",
     }.items():
         with pytest.raises(DataError, match=f"{name}: {problem}"):
             read_wave(tmp_path / name)

@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 from trees import motion
 
+from omniges.data import beat2
 from omniges.data.beat2 import read_motion, write_motion
 from omniges.errors import DataError
 
@@ -36,6 +37,16 @@ def test_a_motion_comes_back_bit_by_bit(path: Path) -> None:
 def test_equal_motion_gives_equal_bytes(path: Path, tmp_path: Path) -> None:
     write_motion(tmp_path / "again.npz", read_motion(path))
     assert (tmp_path / "again.npz").read_bytes() == path.read_bytes()
+
+
+def test_files_are_written_in_blocks_as_numpy_writes_them(
+    path: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(beat2, "_ROWS", 7)
+    write_motion(tmp_path / "again.npz", read_motion(path))
+    with np.load(path) as stored:
+        np.savez(tmp_path / "numpy.npz", **stored)
+    assert (tmp_path / "again.npz").read_bytes() == (tmp_path / "numpy.npz").read_bytes()
 
 
 def test_written_files_have_the_keys_order_and_types_of_real_ones(beat2_sample: Path, tmp_path: Path) -> None:
@@ -95,7 +106,7 @@ def test_wrong_arrays_are_named(path: Path, arrays: dict[str, Any], match: str) 
     with pytest.raises(DataError, match=match) as error:
         read_motion(path)
     assert path.name in str(error.value)
-    assert "data.exclude" in str(error.value)
+    assert "Fetch or make the file again" in str(error.value)
 
 
 def test_a_pickle_is_never_opened(tmp_path: Path) -> None:

@@ -127,7 +127,7 @@ DAMAGES: dict[str, tuple[Callable[[Path], object], str]] = {
     "NaN in motion": (nan_motion, "poses holds 1 values that are NaN"),
     "wrong shape": (lambda t: change(t, trans=np.zeros((99, 3))), r"trans has shape \(99, 3\)"),
     "missing wav": (lambda t: wave_path(t).unlink(), "missing: wave16k/1_ann_0_1_1.wav"),
-    "empty wav": (lambda t: wave_path(t).write_bytes(b""), "audio: .*no sound"),
+    "empty wav": (lambda t: wave_path(t).write_bytes(b""), "audio: .*the file is empty"),
     "NaN in sound": (nan_wave, "audio: .*NaN or infinite samples"),
     "sound of another length": (short_wave, r"audio 1\.1.* s; allowed gap 1\.00 s"),
     "truncated TextGrid": (

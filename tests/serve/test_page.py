@@ -1,5 +1,6 @@
 """The app's page in a real browser: a file and a microphone go in, a body moves, files come out."""
 
+import av
 import numpy as np
 import pytest
 import soundfile as sf
@@ -57,6 +58,22 @@ def test_a_file_moves_the_body_in_step_and_its_files_can_be_taken(chromium, serv
             page.locator("#files a", has_text="bvh").first.click()
         assert taken.value.suggested_filename == "voice-seed0.bvh"
         assert taken.value.path().read_text().startswith("HIERARCHY")
+        kept_to_itself(watched, server)
+
+
+def test_the_video_of_a_take_can_be_taken(chromium, server, voice):
+    with tab(chromium) as watched:
+        page = opened(watched, server)
+        page.set_input_files("#file", voice)
+        until(page, "app.takes.length == 1 && !app.busy")
+        with page.expect_download(timeout=120_000) as taken:
+            page.locator("#files a", has_text="mp4").click()
+        assert taken.value.suggested_filename == "voice-seed0.mp4"
+        with av.open(str(taken.value.path())) as film:
+            assert sum(1 for _ in film.decode(video=0)) == 120  # 4 s
+        with av.open(str(taken.value.path())) as film:
+            seconds = sum(frame.samples for frame in film.decode(audio=0)) / 16_000
+        assert seconds == pytest.approx(4.0, abs=0.15)
         kept_to_itself(watched, server)
 
 
