@@ -5,9 +5,13 @@ import mmap
 import tempfile
 from collections.abc import Iterable
 from typing import Any
+from weakref import WeakValueDictionary
 
 import numpy as np
 from numpy.typing import DTypeLike, NDArray
+
+_MAPPINGS: "WeakValueDictionary[int, mmap.mmap]" = WeakValueDictionary()
+"""Address -> the mapping that begins there, of every array that is still in use."""
 
 _PAGEOUT = 21  # Linux's MADV_PAGEOUT, which Python's mmap doesn't name
 
@@ -43,7 +47,11 @@ class Spool:
         if self._rows == 0:
             return np.zeros(shape, self._dtype)
         self._file.flush()
-        return np.memmap(self._file, self._dtype, mode="c", shape=shape)
+        array = np.memmap(self._file, self._dtype, mode="c", shape=shape)
+        owner: Any = array.base
+        if isinstance(owner, mmap.mmap):
+            _MAPPINGS[array.ctypes.data] = owner
+        return array
 
 
 def let_go(*arrays: NDArray[Any]) -> None:
@@ -51,7 +59,7 @@ def let_go(*arrays: NDArray[Any]) -> None:
     For arrays that nobody writes into: what was written is lost, see `passed`.
     """
     for array in arrays:
-        owner = _mapping(array)
+        owner, _ = _mapping(array)
         if owner is not None and hasattr(mmap, "MADV_DONTNEED"):
             owner.madvise(mmap.MADV_DONTNEED)
 
@@ -60,17 +68,20 @@ def passed(rows: NDArray[Any]) -> None:
     """Let the system take the memory of some rows of a `Spool`'s array back, keeping what was written into
     them. Does nothing for other arrays, and where the system can't.
     """
-    owner = _mapping(rows)
+    owner, offset = _mapping(rows)
     if owner is None or not rows.flags.c_contiguous or rows.nbytes == 0:
         return
-    begin = np.frombuffer(owner, np.uint8).ctypes.data
-    start = (rows.ctypes.data - begin) // mmap.PAGESIZE * mmap.PAGESIZE
+    start = offset // mmap.PAGESIZE * mmap.PAGESIZE
     with contextlib.suppress(OSError, ValueError):  # no Linux, or one before 5.4
-        owner.madvise(_PAGEOUT, start, rows.ctypes.data + rows.nbytes - begin - start)
+        owner.madvise(_PAGEOUT, start, offset + rows.nbytes - start)
 
 
-def _mapping(array: NDArray[Any]) -> mmap.mmap | None:
-    owner: Any = array
-    while owner is not None and not isinstance(owner, mmap.mmap):
-        owner = owner.obj if isinstance(owner, memoryview) else getattr(owner, "base", None)
-    return owner
+def _mapping(array: NDArray[Any]) -> tuple[mmap.mmap | None, int]:
+    """The mapping that holds an array, and where in it; by address, since an array that went through a tensor
+    doesn't know its owner.
+    """
+    address = array.ctypes.data
+    for start, owner in list(_MAPPINGS.items()):
+        if start <= address < start + len(owner):
+            return owner, address - start
+    return None, 0

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from omniges import checkpoint
 from omniges.api.hearing import Ear, FeatureSettings, words_of
-from omniges.api.models import default_sampling, find_model
+from omniges.api.models import default_sampling, find_model, live_options
 from omniges.api.streaming import LiveEar, MotionStream
 from omniges.api.take import Take
 from omniges.api.walk import MotionSpool, Walk
@@ -201,6 +201,10 @@ class Omniges:
             )
         stream = GestureStream(self.model, self.tokenizer, seed, name, sampling, decoder_ahead_frames)
         return MotionStream(stream, LiveEar(self.ear, row, context_s), chunks)
+
+    def live(self) -> dict[str, Any]:
+        """Options of `stream` for a voice that is being spoken: a delay of about a second."""
+        return live_options(self.sampling.window_frames)
 
     def options(self, **changes: Any) -> SamplingParams:
         """The sampling options with some changed; checked."""

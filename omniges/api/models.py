@@ -57,3 +57,16 @@ def default_sampling(provenance: dict[str, Any]) -> SamplingParams:
         codes = options[name] * window // (options["window_frames"] * FRAMES_PER_CODE)
         options[name] = max(1, codes) * FRAMES_PER_CODE
     return SamplingParams.model_validate({**options, "window_frames": window})
+
+
+def live_options(window_frames: int) -> dict[str, int]:
+    """What `Omniges.stream` takes for a voice that is being spoken: small windows, so that the body follows
+    closely; docs/model.md has what they cost.
+
+    Args:
+        window_frames: that the model was trained on, which is kept where it is no larger.
+    """
+    options: dict[str, int] = read_json(Path(__file__).with_name("live.json"))
+    if window_frames <= options["window_frames"]:
+        return {"decoder_ahead_frames": options["decoder_ahead_frames"]}
+    return options

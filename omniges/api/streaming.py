@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 from omniges.api.hearing import SHORTEST_S, Ear
 from omniges.api.walk import Walk
 from omniges.audio.spectrum import TOP_DB, log_mel_blocks
+from omniges.config import SamplingParams
 from omniges.errors import DataError
 from omniges.features.mfcc import MelSpool, mfcc_blocks
 from omniges.features.resample import rows_at
@@ -128,6 +129,11 @@ class MotionStream:
         self.stream, self.ear, self.chunks = stream, ear, chunks
         self.fps = ear.ear.fps
         self._walk = Walk(self.fps)
+
+    @property
+    def options(self) -> SamplingParams:
+        """How motion is drawn."""
+        return self.stream.options
 
     @property
     def delay_s(self) -> float:

@@ -51,13 +51,14 @@ def take_of_pipe(
                 if interrupted:
                     return
 
-        stream = omniges.stream(listen(), speaker=speaker, seed=seed, name="live", **options)
+        given = {**omniges.live(), **{key: value for key, value in options.items() if value is not None}}
+        stream = omniges.stream(listen(), speaker=speaker, seed=seed, name="live", **given)
         log.info("listening; frames follow their sound by %.2f s and computing time", stream.delay_s)
         for block in stream:
             made.append(block.motion)
             stop = block.start_frame + block.motion.n_frames
             log.info("frames %d to %d, %.2f s heard", block.start_frame, stop, block.heard_s)
-    sampling = omniges.options(**options).model_dump()
+    sampling = stream.options.model_dump()
     notes = {"seed": seed, "speaker": speaker, "words": 0, "sampling": sampling, "delay_s": stream.delay_s}
     return Take(name="live", motion=made.motion(), wave=heard.array(), words=(), seed=seed, notes=notes)
 

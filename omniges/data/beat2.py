@@ -70,7 +70,7 @@ def write_motion(path: Path, motion: Motion) -> None:
             f"{path}: got {motion.fps} fps; BEAT2 files hold whole frames a second. Resample first."
         )
     n_frames = motion.n_frames
-    arrays = {
+    arrays: dict[str, NDArray[Any]] = {
         "betas": motion.betas.astype(np.float32, copy=False),
         "poses": motion.poses.reshape(n_frames, 3 * N_JOINTS).astype(np.float32, copy=False),
         "expressions": motion.expressions.astype(np.float64, copy=False),

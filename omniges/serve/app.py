@@ -152,9 +152,11 @@ def page() -> Response:
 def settings(request: Request) -> dict[str, Any]:
     """What the page must know before anything moves."""
     limits: Limits = request.app.state.limits
+    omniges: Omniges = request.app.state.mover.omniges
     return {
         "body": body_json(),
-        "speakers": list(request.app.state.mover.omniges.speakers),
+        "speakers": list(omniges.speakers),
+        "live_delay_s": omniges.stream([], **omniges.live()).delay_s,
         "colors": [list(shirt_color(index)) for index in range(len(HUES))],
         "upload_bytes": limits.upload_bytes,
         "longest_s": limits.longest_s,

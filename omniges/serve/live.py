@@ -147,7 +147,8 @@ def _work(mover: Mover, store: TakeStore, sound: Incoming, start: Start, say: Sa
     try:
         with mover.turn:
             say(begun(kept, 0.0))
-            for message in mover.streamed(kept, chunks(), start.seed, start.speaker):
+            options = mover.omniges.live()
+            for message in mover.streamed(kept, chunks(), start.seed, start.speaker, **options):
                 say(message)
     except OmnigesError as error:
         store.remove(kept.key)

@@ -52,17 +52,20 @@ class Mover:
                 yield from self.streamed(kept, chunks, seed, speaker)
 
     def streamed(
-        self, kept: Kept, chunks: Iterable[NDArray[np.float32]], seed: int, speaker: int | None
+        self,
+        kept: Kept,
+        chunks: Iterable[NDArray[np.float32]],
+        seed: int,
+        speaker: int | None,
+        **options: int,
     ) -> Iterator[Message]:
         """Messages for sound that is still coming; `kept.wave` must be whole when `chunks` ends.
 
-        The caller holds `turn`.
+        The caller holds `turn`; `options` are those of `Omniges.stream`.
         """
-        options = self.omniges.options()
+        stream = self.omniges.stream(chunks, speaker=speaker, seed=seed, name=kept.name, **options)
         blocks: list[MotionBlock] = []
-        for block in self._until_closing(
-            self.omniges.stream(chunks, speaker=speaker, seed=seed, name=kept.name)
-        ):
+        for block in self._until_closing(stream):
             blocks.append(block)
             yield block_message(block.start_frame, block.motion, joined(blocks[-RECENT:]))
         motion = joined(blocks)
@@ -70,8 +73,9 @@ class Mover:
             "seed": seed,
             "speaker": speaker,
             "words": 0,
-            "sampling": options.model_dump(),
+            "sampling": stream.options.model_dump(),
             "streamed": True,
+            "delay_s": stream.delay_s,
         }
         kept.take = Take(name=kept.name, motion=motion, wave=kept.wave, words=(), seed=seed, notes=notes)
         yield done(kept, motion)

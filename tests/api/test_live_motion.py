@@ -5,8 +5,10 @@ import pytest
 import soundfile as sf
 from typer.testing import CliRunner
 
+from omniges.api.models import live_options
 from omniges.data.beat2 import read_motion
 from omniges.errors import ConfigError, DataError
+from omniges.files import read_json
 
 
 def pieces(wave, size):
@@ -45,6 +47,14 @@ def test_a_frame_is_there_before_its_delay_has_passed(omniges, talk):
     assert max(lags) <= stream.delay_s + 0.01  # a chunk of 10 ms
     assert stream.delay_s == pytest.approx(33 / 30)
     assert blocks[0].heard_s < 1.2  # the sound lasts 6 s
+
+
+def test_a_live_voice_is_followed_by_about_a_second_whatever_the_model_was_trained_on(omniges):
+    assert live_options(128) == live_options(64)
+    assert set(live_options(16)) == {"decoder_ahead_frames"}  # its own window is smaller already
+    stream = omniges.stream([], **live_options(128))
+    assert stream.delay_s == pytest.approx(33 / 30)  # a window of 32 frames, and the frame after it
+    assert stream.options.window_frames == 32
 
 
 def test_later_sound_never_changes_what_was_given_out(omniges, talk):
@@ -116,5 +126,8 @@ def test_a_pipe_becomes_a_take(model_folder, tone, tmp_path, raw):
     assert result.exception is None
     assert read_motion(tmp_path / "live" / "seed0.npz").n_frames == 90
     assert sf.info(tmp_path / "live" / "speech.wav").frames == len(tone)
+    notes = read_json(tmp_path / "live" / "seed0.notes.json")
+    assert notes["delay_s"] == pytest.approx(33 / 30)
+    assert (notes["sampling"]["window_frames"], notes["sampling"]["steps"]) == (32, 1)
     refused = generate_from(stdin, *command, "--variants", 2)
     assert isinstance(refused.exception, DataError)

@@ -93,6 +93,11 @@ def test_pages_that_were_passed_leave_memory_and_keep_what_was_written():
     assert resident_mb() < full - 40
     assert found[5].tolist() == [-1.0] * 8
     assert float(found.sum(dtype=np.float64)) == total
+    whole = resident_mb()
+    clean = Spool.of([np.zeros((2**22, 4), np.float32)], np.float32)  # 64 MB
+    clean.sum()
+    let_go(torch.from_numpy(clean)[10:].numpy())  # by way of a tensor, as features go
+    assert resident_mb() < whole + 20
     passed(np.zeros(3))  # not from a spool: nothing happens
 
 

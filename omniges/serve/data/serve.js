@@ -131,7 +131,7 @@ async function record() {
       peaks.push(Math.min(1, 1.4 * data.reduce((most, v) => Math.max(most, Math.abs(v)), 0)));
       app.player.total = peaks.length * 2048 / context.sampleRate;
       app.player.touch();
-      say(`Listening: ${app.player.total.toFixed(1)} s.`);
+      say(`Listening: ${app.player.total.toFixed(1)} s. The body follows ${app.settings.live_delay_s.toFixed(1)} s behind your voice.`);
       if (app.player.total > app.settings.longest_s) app.recording.stop();
     };
     const close = () => { stream.getTracks().forEach(track => track.stop()); context.close(); recordButton(false); };
