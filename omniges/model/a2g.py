@@ -73,6 +73,15 @@ class Conditions:
 
 
 @dataclass(frozen=True, kw_only=True)
+class Projected:
+    """Conditions as the transformer takes them in; the same at every flow time."""
+
+    heard: Tensor  # [B, N, C] what is heard at each gesture token's own time
+    said: Tensor  # [B, N, C] the words around it
+    audio: Tensor  # [B, S, audio width] tokens
+
+
+@dataclass(frozen=True, kw_only=True)
 class Prediction:
     """The model's answer, given true codes."""
 
@@ -187,21 +196,33 @@ class A2G(nn.Module):
             speaker=self.speaker(rows),
         )
 
-    def states(self, x_t: Tensor, t: Tensor, conditions: Conditions) -> Tensor:
+    def project(self, conditions: Conditions) -> Projected:
+        """What `states` makes of the conditions alone; worth keeping where the flow takes several steps."""
+        heard = self._grouped(conditions.audio, conditions.frames, FRAMES_PER_CODE)
+        known = conditions.frames.unflatten(1, (-1, FRAMES_PER_CODE)).any(-1)
+        said = conditions.said @ (conditions.text * conditions.text_mask[..., None])
+        span = self.config.sizes.audio_frames_per_token
+        return Projected(
+            heard=torch.where(known[..., None], self.heard_in(heard), self.unheard),
+            said=self.said_in(said.transpose(1, 2)).transpose(1, 2),
+            audio=self.audio_in(self._grouped(conditions.audio, conditions.frames, span)),
+        )
+
+    def states(
+        self, x_t: Tensor, t: Tensor, conditions: Conditions, projected: Projected | None = None
+    ) -> Tensor:
         """The gesture tokens' states at flow time t.
 
         Args:
             x_t: [B, N, X] normalised gesture as `tokens` gives it, noisy where t < 1.
             t: [B, N] flow time of each token, 0 noise, 1 clean (the past that is continued).
             conditions: from `listen`.
+            projected: of these conditions, from `project`; None makes it here.
         Returns:
             [B, N, C] for the heads.
         """
-        heard = self._grouped(conditions.audio, conditions.frames, FRAMES_PER_CODE)
-        known = conditions.frames.unflatten(1, (-1, FRAMES_PER_CODE)).any(-1)
-        gesture = self.gesture_in(x_t) + torch.where(known[..., None], self.heard_in(heard), self.unheard)
-        said = conditions.said @ (conditions.text * conditions.text_mask[..., None])
-        gesture = gesture + self.said_in(said.transpose(1, 2)).transpose(1, 2)
+        projected = self.project(conditions) if projected is None else projected
+        gesture = self.gesture_in(x_t) + projected.heard + projected.said
         span = self.config.sizes.audio_frames_per_token
         token_time_s = self._frame_time_s(x_t.shape[1] * FRAMES_PER_CODE, x_t.device)
         # Audio and words take the window's time, the noisiest of the tokens that exist.
@@ -215,7 +236,7 @@ class A2G(nn.Module):
                 mask=conditions.text_mask,
             ),
             "audio": Stream(
-                tokens=self.audio_in(self._grouped(conditions.audio, conditions.frames, span)),
+                tokens=projected.audio,
                 time_s=_centres(token_time_s, span).expand(len(t), -1),
                 condition=shared,
                 mask=conditions.frames.unflatten(1, (-1, span)).any(-1),

@@ -78,6 +78,7 @@ class WindowSampler:
         self.n_variants = len(variants)
         self.weights = guidance_weights(scales).to(full.audio.device)
         self.conditions = Conditions.cat(variants) if len(variants) > 1 else full
+        self.projected = model.project(self.conditions)
 
     def draw(self, past: Past, generators: Sequence[torch.Generator], gumbel: Tensor) -> DrawnWindow:
         """Walk from noise to gesture.
@@ -104,7 +105,9 @@ class WindowSampler:
         """
         variants, batch = self.n_variants, len(x_t)
         times = torch.where(past.given, 1.0, t).to(x_t)
-        states = self.model.states(x_t.repeat(variants, 1, 1), times.repeat(variants, 1), self.conditions)
+        states = self.model.states(
+            x_t.repeat(variants, 1, 1), times.repeat(variants, 1), self.conditions, self.projected
+        )
         side = guide(self.model.side(states).unflatten(0, (variants, batch)), self.weights)
 
         def weigh(logits: Tensor, level: int) -> Tensor:
