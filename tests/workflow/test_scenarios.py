@@ -143,3 +143,5 @@ def test_snakemakes_own_report_carries_the_page(tmp_path: Path) -> None:
     assert carried["a.svg"] == (box.root / "reports/plots/a.svg").read_bytes()
     assert b"write_report" in carried["report.html"]  # the last run's jobs, for the statistics
     assert make(box) == {}
+    box.run("dvc", "plots", "show", "-o", "shown")
+    assert "a.svg" in (box.root / "shown/index.html").read_text()
