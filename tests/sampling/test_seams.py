@@ -35,7 +35,10 @@ class Walker:
     def listen(self, heard):
         return SimpleNamespace(audio=heard.mfcc, text=heard.text)
 
-    def states(self, x_t, t, conditions):
+    def project(self, conditions):
+        return None
+
+    def states(self, x_t, t, conditions, projected):
         given = t == 1
         n = x_t.shape[-1]
         steps = torch.where(given, 0.0, x_t.mean(-1) * n**0.5 * STEP)  # noise of deviation STEP
