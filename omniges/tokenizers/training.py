@@ -55,6 +55,7 @@ class Trainer:
         self.scaler = torch.amp.GradScaler(self.device.type, enabled=params.precision == "fp16")
         self.step = 0
         self.history: list[Point] = []
+        self._recent: list[dict[str, Tensor]] = []  # losses of the steps since the last point
         if params.precision == "fp16" and self.device.type == "cpu":
             raise ConfigError("tokenizers.precision: fp16 needs a GPU; wanted fp32 or bf16 on this machine.")
 
@@ -68,14 +69,12 @@ class Trainer:
         if state is not None and state.is_file():
             self.restore(state)
         self.model.train()
-        recent: list[dict[str, Tensor]] = []
         last = min(self.params.steps, stop_after or self.params.steps)
         for step in progress(range(self.step, last), f"tokenizer {self.part}"):
-            recent.append(self.train_step(step))
+            self._recent.append(self.train_step(step))
             self.step = step + 1
-            if self.step % CHECK_EVERY == 0 or self.step == last:
-                self._note(recent)
-                recent = []
+            if self.step % CHECK_EVERY == 0 or self.step == self.params.steps:
+                self._note()
             if state is not None and self.step % self.params.checkpoint_every == 0 and self.step < last:
                 self.save(state)
         if state is not None and self.step < self.params.steps:
@@ -110,6 +109,7 @@ class Trainer:
             "scaler": self.scaler.state_dict(),
             "step": self.step,
             "history": [[point.step, point.values] for point in self.history],
+            "recent": self._recent,
             "params": self.params.model_dump(),
         }
         with atomic_path(path) as temporary:
@@ -129,9 +129,12 @@ class Trainer:
         self.scaler.load_state_dict(state["scaler"])
         self.step = state["step"]
         self.history = [Point(step=step, values=values) for step, values in state["history"]]
+        self._recent = [{k: v.to(self.device) for k, v in terms.items()} for terms in state["recent"]]
         log.info("tokenizer %s: going on at step %d", self.part, self.step)
 
-    def _note(self, recent: list[dict[str, Tensor]]) -> None:
+    def _note(self) -> None:
+        """Make a point of the history from the steps since the last one."""
+        recent, self._recent = self._recent, []
         losses = torch.stack([terms["loss"] for terms in recent])
         bad = (~torch.isfinite(losses)).nonzero()
         if len(bad):

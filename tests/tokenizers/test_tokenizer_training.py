@@ -57,7 +57,8 @@ def test_a_stopped_training_ends_where_an_unbroken_one_does(params: Params, tmp_
     second = trainer_of(params)
     second.run(state)
     same_state(whole, second)
-    assert [point.step for point in second.history][-1] == 30
+    assert [point.step for point in second.history] == [10, 20, 30]
+    assert second.history == whole.history  # steps before the stop count in the point after it
 
 
 def test_a_state_of_other_parameters_is_refused(params: Params, tmp_path: Path):
