@@ -1,5 +1,6 @@
 """The trackers beside MLflow, as their own readers find them; neither needs a network."""
 
+import time
 from pathlib import Path
 
 import pytest
@@ -29,4 +30,7 @@ def test_tensorboard_and_wandb_offline_hold_what_was_logged(tmp_path, monkeypatc
     tag = next(tag for tag in read.Tags()["scalars"] if "total" in tag)
     assert [(e.step, e.value) for e in read.Scalars(tag)] == [(3, 2.5), (4, 1.25)]
     (record,) = tmp_path.rglob("offline-run-*/*.wandb")
-    assert b"total" in record.read_bytes()
+    end = time.monotonic() + 60  # a process of wandb's own writes the file, and may do so after the run's end
+    while b"total" not in record.read_bytes():
+        assert time.monotonic() < end, record.read_bytes()
+        time.sleep(0.1)
