@@ -1,4 +1,8 @@
-"""One clip's feature as a Parquet file: a column of rows of equal width, with its meaning in the schema.
+"""One clip's feature as a Parquet file: a column of numbers, row after row, with its meaning in the schema.
+
+Lists in Parquet say of each number whether it begins a row, which costs more time than all else together;
+here the schema's metadata has the width of a row. Words come with several columns, so their embeddings are
+lists.
 
 The bytes depend on values and metadata only, not on time, machine or threads (for one version of pyarrow),
 so that content hashes mean something.
@@ -72,8 +76,9 @@ def write_table(
         extra: what else readers need, JSON values.
     """
     stored = _stored(values, dtype, f"{path} ({feature})")
+    width = stored.shape[1]
     metadata = {"clip": clip, "feature": feature, "unit": unit, "fps": fps, "extra": extra or {}}
-    _write(path, {"values": _rows(stored)}, metadata)
+    _write(path, {"values": _numbers(stored)}, metadata | {"width": width}, _ROW_GROUP * width)
 
 
 def read_table(path: Path) -> Table:
@@ -83,8 +88,13 @@ def read_table(path: Path) -> Table:
         DataError: the file is missing, truncated, or no table of this project.
     """
     columns, metadata = _read(path, ("values",))
+    if "width" not in metadata:
+        raise DataError(
+            f"{path}: got a table of {metadata.get('feature')} without its width, wanted one feature's rows. "
+            "Delete it and run its stage again."
+        )
     return Table(
-        values=_matrix(columns["values"]),
+        values=_array(columns["values"].chunks, columns["values"].type).reshape(-1, metadata["width"]),
         clip=metadata["clip"],
         feature=metadata["feature"],
         unit=metadata["unit"],
@@ -124,6 +134,7 @@ def write_text_table(
         path,
         columns,
         {"clip": clip, "feature": "text", "unit": "embedding", "fps": None, "extra": extra or {}},
+        _ROW_GROUP,
     )
 
 
@@ -170,28 +181,37 @@ def _stored(values: NDArray[Any], dtype: str, where: str) -> NDArray[Any]:
     return stored
 
 
-def _rows(stored: NDArray[Any]) -> pa.Array:
-    """[N, W] as a column of fixed-size lists; through buffers, since `pa.array` imports pandas (0.4 s)."""
+def _numbers(stored: NDArray[Any]) -> pa.Array:
+    """[N, W] as N * W numbers; through buffers, since `pa.array` imports pandas (0.4 s)."""
     kind = pa.from_numpy_dtype(stored.dtype)
-    flat = pa.Array.from_buffers(kind, stored.size, [None, pa.py_buffer(stored.reshape(-1))])
+    return pa.Array.from_buffers(kind, stored.size, [None, pa.py_buffer(stored.reshape(-1))])
+
+
+def _rows(stored: NDArray[Any]) -> pa.Array:
+    """[N, W] as a column of fixed-size lists."""
+    numbers = _numbers(stored)
     # A promise that nothing is null spares a third of the time of reading.
-    row = pa.list_(pa.field("element", kind, nullable=False), stored.shape[1])
-    return pa.FixedSizeListArray.from_arrays(flat, type=row)
+    row = pa.list_(pa.field("element", numbers.type, nullable=False), stored.shape[1])
+    return pa.FixedSizeListArray.from_arrays(numbers, type=row)
 
 
 def _matrix(column: pa.ChunkedArray) -> NDArray[Any]:
     """[N, W] of a column of fixed-size lists; a copy, so that it can be written to."""
-    width, kind = column.type.list_size, str(column.type.value_type)
-    dtype = np.dtype(_NUMPY_NAMES.get(kind, kind))
+    chunks = [chunk.flatten() for chunk in column.chunks]
+    return _array(chunks, column.type.value_type).reshape(-1, column.type.list_size)
+
+
+def _array(chunks: list[pa.Array], kind: pa.DataType) -> NDArray[Any]:
+    """All numbers of some arrays of one type; a copy."""
+    dtype = np.dtype(_NUMPY_NAMES.get(str(kind), str(kind)))
     parts = [np.empty(0, dtype)]
-    for chunk in column.chunks:
-        flat = chunk.flatten()
+    for flat in chunks:
         if len(flat):
             parts.append(np.frombuffer(flat.buffers()[1], dtype, len(flat), flat.offset * dtype.itemsize))
-    return np.concatenate(parts).reshape(-1, width)
+    return np.concatenate(parts)
 
 
-def _write(path: Path, columns: dict[str, pa.Array], metadata: dict[str, Any]) -> None:
+def _write(path: Path, columns: dict[str, pa.Array], metadata: dict[str, Any], group: int) -> None:
     encoded = {_METADATA_KEY: json.dumps(metadata, sort_keys=True, allow_nan=False).encode()}
     fields = [pa.field(name, column.type, nullable=False) for name, column in columns.items()]
     table = pa.table(list(columns.values()), schema=pa.schema(fields, metadata=encoded))
@@ -205,7 +225,8 @@ def _write(path: Path, columns: dict[str, pa.Array], metadata: dict[str, Any]) -
             use_dictionary=False,
             write_statistics=False,
             use_byte_stream_split=_float_columns(table),
-            row_group_size=_ROW_GROUP,
+            row_group_size=group,
+            max_rows_per_page=group,  # small pages would share one code for their first and last bytes
         )
 
 
@@ -228,9 +249,9 @@ def _read(path: Path, wanted: tuple[str, ...]) -> tuple[dict[str, pa.ChunkedArra
 
 
 def _float_columns(table: pa.Table) -> list[str]:
-    """Columns of float lists: their bytes compress better apart (a float16 loses nothing by it either)."""
-    return [
-        f"{f.name}.list.element"
-        for f in table.schema
-        if pa.types.is_fixed_size_list(f.type) and pa.types.is_floating(f.type.value_type)
-    ]
+    """Float numbers and lists of them: their bytes compress better apart (a float16 loses nothing by it
+    either). The spans of words do not: they are few.
+    """
+    found = [f.name for f in table.schema if f.name == "values" and pa.types.is_floating(f.type)]
+    lists = [f for f in table.schema if pa.types.is_fixed_size_list(f.type)]
+    return found + [f"{f.name}.list.element" for f in lists if pa.types.is_floating(f.type.value_type)]

@@ -60,22 +60,17 @@ def mfcc_blocks(spool: MelSpool, n_mfcc: int, top_db: float) -> Iterator[NDArray
     Returns:
         Blocks [k_j, W], K rows in all.
     """
-    from scipy import fft
-
-    if n_mfcc > spool.n_mels:
-        raise ShapeError(
-            f"mfcc: got {n_mfcc} coefficients of {spool.n_mels} mel bands; mfcc.n_mfcc can't be above "
-            "mfcc.n_mels."
-        )
-    floor_db = np.float32(spool.maximum_db - top_db)
-    for decibels in spool.blocks():
-        yield fft.dct(np.maximum(decibels, floor_db), type=2, norm="ortho", axis=1)[:, :n_mfcc]
+    for decibels in _cut(spool, n_mfcc, top_db):
+        yield _cepstra(decibels, n_mfcc)
 
 
 def mfcc_frames(
     spool: MelSpool, n_frames: int, *, n_mfcc: int, top_db: float, hop_s: float, fps: float
 ) -> Iterator[NDArray[np.float32]]:
-    """Cepstra at motion rate.
+    """Cepstra at motion rate, cut at `top_db` below the maximum.
+
+    Spectra are brought to motion rate before they are transformed: the transform is linear, so it may come
+    last, where there are fewer of them.
 
     Args:
         spool: K spectra; number k is centred on second k * hop_s.
@@ -88,6 +83,24 @@ def mfcc_frames(
     Returns:
         Blocks [t_i, W], T rows in all.
     """
-    return frames_from_blocks(
-        mfcc_blocks(spool, n_mfcc, top_db), n_frames, fps=fps, first_s=0.0, step_s=hop_s
-    )
+    cut = _cut(spool, n_mfcc, top_db)
+    for decibels in frames_from_blocks(cut, n_frames, fps=fps, first_s=0.0, step_s=hop_s):
+        yield _cepstra(decibels, n_mfcc)
+
+
+def _cut(spool: MelSpool, n_mfcc: int, top_db: float) -> Iterator[NDArray[np.float32]]:
+    if n_mfcc > spool.n_mels:
+        raise ShapeError(
+            f"mfcc: got {n_mfcc} coefficients of {spool.n_mels} mel bands; mfcc.n_mfcc can't be above "
+            "mfcc.n_mels."
+        )
+    floor_db = np.float32(spool.maximum_db - top_db)
+    for decibels in spool.blocks():
+        yield np.maximum(decibels, floor_db)
+
+
+def _cepstra(decibels: NDArray[np.float32], n_mfcc: int) -> NDArray[np.float32]:
+    from scipy import fft
+
+    found: NDArray[np.float32] = fft.dct(decibels, type=2, norm="ortho", axis=1)[:, :n_mfcc]
+    return found

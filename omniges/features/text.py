@@ -144,14 +144,12 @@ def _mean_by_word(
 ) -> NDArray[np.float32]:
     """[P, D] to [n, D]."""
     owner = np.asarray([-1 if word is None else word for word in word_of])
-    rows = np.zeros((len(words), hidden.shape[1]), np.float32)
-    for index, word in enumerate(words):
-        pieces = hidden[owner == index]
-        if len(pieces) == 0:
-            raise DataError(
-                f"word {index} ({word!r}) has no pieces in the text encoder's vocabulary, wanted at least "
-                "one. "
-                "Correct the TextGrid, or add the clip to data.exclude in params.yaml."
-            )
-        rows[index] = pieces.mean(axis=0)
-    return rows
+    counts = np.bincount(owner[owner >= 0], minlength=len(words))
+    if not counts.all():
+        index = int(counts.argmin())
+        raise DataError(
+            f"word {index} ({words[index]!r}) has no pieces in the text encoder's vocabulary, wanted at "
+            "least one. Correct the TextGrid, or add the clip to data.exclude in params.yaml."
+        )
+    shares = (owner == np.arange(len(words))[:, None]) / counts[:, None]  # [n, P]
+    return shares.astype(np.float32) @ hidden

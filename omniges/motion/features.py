@@ -136,7 +136,7 @@ def translation_from_features(
 def gesture_from_features(values: NDArray[np.floating]) -> NDArray[np.floating]:
     """[T, 433] features to [T, 415] gesture: upper, hands, lower_trans, face; jaw and eyes stay behind."""
     _check_width(values, FEATURE_WIDTH, "gesture_from_features")
-    return values[:, GESTURE_CHANNELS]
+    return np.take(values, GESTURE_CHANNELS, axis=1)  # half the time of an index
 
 
 def features_from_gesture(gesture: NDArray[np.floating], side: NDArray[np.floating]) -> NDArray[np.float32]:
