@@ -1,8 +1,8 @@
 """The motion stage's table: what feature channels are made of, with what is needed to go back.
 
 Joint turns are kept as axis-angle, three numbers where rot6d has six, and become rot6d on reading: the table
-takes 40 % less. Turns are rounded to 2^-23 rad and expressions to 2^-15: what rot6d in float32 rounds off
-anyway, and a ten-thousandth of an expression's spread. The digits below are noise that doesn't compress.
+takes 40 % less. Turns are rounded to 2^-23 rad, no more than what rot6d in float32 rounds off anyway, and
+expressions to 2^-15, a ten-thousandth of the least spread. The digits below are noise that doesn't compress.
 
 Shapes: T frames; a row is 55 joints x 3 axis-angle, 3 translation features, 100 expressions.
 """

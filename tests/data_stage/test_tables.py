@@ -3,6 +3,8 @@
 from pathlib import Path
 
 import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
@@ -87,6 +89,15 @@ def test_foreign_and_cut_files_are_refused(tmp_path: Path) -> None:
         read_text_table(path)
     with pytest.raises(DataError, match="got a table of f with 3 columns"):
         read_motion_features(path)
+
+
+def test_a_table_of_lists_from_an_earlier_version_is_refused(tmp_path: Path) -> None:
+    path = tmp_path / "a.parquet"
+    rows = pa.FixedSizeListArray.from_arrays(pa.array([1.0, 2.0, 3.0, 4.0]), 2)
+    metadata = {"omniges": '{"clip": "c", "feature": "mfcc", "unit": "1", "fps": 30.0, "extra": {}}'}
+    pq.write_table(pa.table({"values": rows}).replace_schema_metadata(metadata), path)
+    with pytest.raises(DataError, match=r"a\.parquet: got a table of mfcc without its width.*Delete it"):
+        read_table(path)
 
 
 @pytest.mark.parametrize("bad", [np.nan, -np.nan, np.inf, -np.inf, None])

@@ -8,6 +8,7 @@ import pytest
 from omniges.audio.spectrum import TOP_DB, log_mel_blocks
 from omniges.errors import ShapeError
 from omniges.features.mfcc import MelSpool, mfcc_blocks, mfcc_frames
+from omniges.features.resample import frames_from_blocks
 
 librosa = pytest.importorskip("librosa")
 
@@ -40,6 +41,15 @@ def test_an_impulse_shows_in_the_frame_that_it_falls_into():
         frames = np.concatenate(list(mfcc_frames(spool, 60, n_mfcc=13, top_db=TOP_DB, hop_s=0.01, fps=30.0)))
     assert frames.shape == (60, 13)
     assert np.argmax(frames[:, 0]) == 31
+
+
+def test_frames_are_the_cepstra_brought_to_motion_rate():
+    """The transform is linear: it may come before the change of rate or after it."""
+    with MelSpool(mel([bursts(100_000)])) as spool:
+        want = frames_from_blocks(mfcc_blocks(spool, 20, TOP_DB), 187, fps=30.0, first_s=0.0, step_s=0.01)
+        got = mfcc_frames(spool, 187, n_mfcc=20, top_db=TOP_DB, hop_s=0.01, fps=30.0)
+        got, want = np.concatenate(list(got)), np.concatenate(list(want))
+    np.testing.assert_allclose(got, want, atol=1e-3)  # coefficients reach hundreds
 
 
 def test_silence_has_finite_cepstra():
