@@ -260,7 +260,7 @@ def track(params: Params, W: Workspace, result: Evaluation, made: Mapping[str, A
     from omniges.tracking import RUN_FILE, start_run
 
     with start_run(params, W, "evaluate", resume_from=W.a2g / RUN_FILE) as run:
-        run.log_metrics({"evaluate": tables.first_figures(result)})
+        run.log_metrics({"evaluate": tables.tracked(result)})
         run.set_tags({name: str(made[name]) for name in ("model_sha256", "data_sha256", "commit")})
         for name in ("metrics.json", "report.json", "index.html", "clips.parquet", "plots", "videos"):
             run.log_artifact(W.reports / name)

@@ -1,5 +1,5 @@
-"""Machine-readable results: a short metrics.json for `dvc metrics`, a full report.json, a Parquet row per
-clip and variant.
+"""Machine-readable results: a short, flat metrics.json for `dvc metrics`, a full report.json, a Parquet row
+per clip and variant.
 """
 
 from pathlib import Path
@@ -9,64 +9,48 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from omniges.evaluation.evaluation import Evaluation
-from omniges.evaluation.reconstruction import GROUPS, finite
+from omniges.evaluation.reconstruction import GROUPS, Interval, finite
 from omniges.evaluation.report import words
+from omniges.evaluation.summary import Distance
 from omniges.files import atomic_path
 
+PLAIN = {"scorer_auc": "auc", "bc": "bc", "l1div": "l1div", "foot_sliding": "foot_sliding"}
+"""Measures of the headline, and their short names there."""
 
-def headline(result: Evaluation) -> dict[str, Any]:
-    """The few figures that runs are compared by; every one on the split that report.json names. The bounds of
-    an interval that does not exist (one clip) are left out.
+
+def headline(result: Evaluation) -> dict[str, float]:
+    """About a dozen plain numbers that runs are compared by: the model's first seed, on the split that
+    report.json names. What was not measured, and bounds of an interval that does not exist (one clip), are
+    left out. `heard_GROUP` is the share of the group's variance that the right audio explains.
     """
-    rows: dict[str, Any] = {}
-    for name, x in result.summaries.items():
-        row: dict[str, Any] = {"fgd": x.fgd.value if x.fgd else None, "kid": x.kid.value if x.kid else None}
-        for measure in ("l1div", "bc", "bc_difference", "scorer_auc", "scorer_r1", "pause_ratio"):
-            row[measure] = x.measures[measure].value if measure in x.measures else None
-        row |= {f"rms_{group}": x.rms_errors[group].value for group in GROUPS if group in x.rms_errors}
-        rows[name] = {k: v for k, v in row.items() if v is not None}
-    audio = {
-        group: _finite(
-            lower_by=e.lower_by.value,
-            low=e.lower_by.low,
-            high=e.lower_by.high,
-            explained=e.explained.value,
-        )
-        for group, e in result.effects.items()
-    }
-    floors = {f"fgd_{k}": v for k, v in result.floors.items()}
-    return {"headline": first_figures(result), "variants": rows, "audio_effect": audio, "floors": floors}
-
-
-def _finite(**figures: float) -> dict[str, float]:
-    return {name: value for name, value in figures.items() if finite(value) is not None}
-
-
-def first_figures(result: Evaluation) -> dict[str, Any]:
-    """A flat handful: the model's first seed beside the mean pose."""
-    flat: dict[str, Any] = {}
+    flat: dict[str, float] = {}
     model = result.summaries.get(result.model or "")
-    still = result.summaries.get("mean-pose")
     if model and model.fgd:
-        flat |= _finite(fgd=model.fgd.value, fgd_low=model.fgd.low, fgd_high=model.fgd.high)
+        flat |= {"fgd": model.fgd.value} | _bounds("fgd", model.fgd)
+    flat |= {f"heard_{g}": result.effects[g].explained.value for g in GROUPS if g in result.effects}
+    if model:
+        flat |= {short: model.measures[m].value for m, short in PLAIN.items() if m in model.measures}
+    return flat | {"clips": model.n_clips if model else 0}
+
+
+def tracked(result: Evaluation) -> dict[str, float]:
+    """The headline with every interval, and the mean pose's FGD for scale: what a tracker is given."""
+    flat = headline(result)
+    model, still = result.summaries.get(result.model or ""), result.summaries.get("mean-pose")
     if still and still.fgd:
         flat["fgd_mean_pose"] = still.fgd.value
-    if model:
-        flat |= {m: model.measures[m].value for m in ("scorer_auc", "bc", "l1div") if m in model.measures}
-        if "scorer_auc" in model.measures:
-            auc = model.measures["scorer_auc"]
-            flat |= _finite(scorer_auc_low=auc.low, scorer_auc_high=auc.high)
+    for m, short in PLAIN.items():
+        if model and m in model.measures:
+            flat |= _bounds(short, model.measures[m])
     for group in (g for g in GROUPS if g in result.effects):
-        explained = result.effects[group].explained
-        name = f"audio_explains_{group}"
-        flat |= _finite(
-            **{name: explained.value, f"{name}_low": explained.low, f"{name}_high": explained.high}
-        )
-    flat |= {
-        f"audio_clear_{g}": int(result.effects[g].lower_by.above_zero) for g in GROUPS if g in result.effects
-    }
-    flat["clips"] = model.n_clips if model else 0
+        flat |= _bounds(f"heard_{group}", result.effects[group].explained)
     return flat
+
+
+def _bounds(name: str, x: Distance | Interval) -> dict[str, float]:
+    """The interval's ends, where it has some."""
+    ends = {f"{name}_low": x.low, f"{name}_high": x.high}
+    return {key: end for key, end in ends.items() if finite(end) is not None}
 
 
 def full(result: Evaluation, made: dict[str, Any]) -> dict[str, Any]:
