@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from omniges import checkpoint
 from omniges.api.hearing import Ear, FeatureSettings, words_of
-from omniges.api.models import default_sampling, find_model, live_options
+from omniges.api.models import default_sampling, find_model, live_options, notes_of
 from omniges.api.streaming import LiveEar, MotionStream
 from omniges.api.take import Take
 from omniges.api.walk import MotionSpool, Walk
@@ -156,7 +156,7 @@ class Omniges:
             "seed": seed,
             "speaker": heard.speaker,
             "words": len(heard.words),
-            "sampling": sampling.model_dump(),
+            "sampling": notes_of(sampling),
         }
         take = Take(
             name=heard.name, motion=motion, wave=heard.wave, words=heard.words, seed=seed, notes=notes

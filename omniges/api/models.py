@@ -59,6 +59,11 @@ def default_sampling(provenance: dict[str, Any]) -> SamplingParams:
     return SamplingParams.model_validate({**options, "window_frames": window})
 
 
+def notes_of(sampling: SamplingParams) -> dict[str, Any]:
+    """Options to be written beside a take: without those that only choose a run's clips and seeds."""
+    return sampling.model_dump(exclude={"seeds", "batch_clips"})
+
+
 def live_options(window_frames: int) -> dict[str, int]:
     """What `Omniges.stream` takes for a voice that is being spoken: small windows, so that the body follows
     closely; docs/model.md has what they cost.

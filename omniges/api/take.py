@@ -17,10 +17,11 @@ from omniges.rendering.blendshapes import ArkitMatrix, write_arkit_json
 from omniges.rendering.bvh import write_bvh
 from omniges.rendering.glb import write_glb
 from omniges.rendering.video import render_comparison
+from omniges.rendering.viewer import write_viewer
 from omniges.timing import SAMPLE_RATE
 from omniges.types import Motion, Word
 
-FORMATS = ("npz", "bvh", "glb", "json", "mp4")
+FORMATS = ("npz", "bvh", "glb", "json", "mp4", "html")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -70,7 +71,7 @@ class Take:
         folder = Path(folder)
         stem = folder / f"seed{self.seed}"
         matrix = None if blendshape_matrix is None else ArkitMatrix.load(blendshape_matrix)
-        notes = dict(self.notes)
+        notes, label = dict(self.notes), f"{self.name}, seed {self.seed}"
         for kind in formats:
             path = stem.with_suffix(f".{kind}")
             if kind == "npz":
@@ -81,8 +82,9 @@ class Take:
                 write_glb(path, self.motion, name=f"{self.name} seed {self.seed}")
             elif kind == "json":
                 notes["blendshapes"] = write_arkit_json(path, self.motion, matrix)
+            elif kind == "html":
+                write_viewer(path, {label: self.motion}, self.wave, self.words, title=self.name)
             else:
-                label = f"{self.name}, seed {self.seed}"
                 render_comparison(
                     path, {label: self.motion}, self.wave, height=height, smplx_model=smplx_model
                 )

@@ -29,7 +29,10 @@ def generate(
     seed: Annotated[int, typer.Option(help="The first take's seed.")] = 0,
     variants: Annotated[int, typer.Option(min=1, help="Takes of each recording.")] = 1,
     formats: Annotated[
-        str, typer.Option("--formats", "-f", help="Some of npz,bvh,glb,json,mp4, or all.")
+        str,
+        typer.Option(
+            "--formats", "-f", help="Some of npz,bvh,glb,json,mp4,html, or all; html is the viewer's page."
+        ),
     ] = "npz,mp4",
     steps: Annotated[int | None, typer.Option(min=1, max=50, help="Steps of the flow.")] = None,
     audio_guidance: Annotated[float | None, typer.Option(min=0, help="1 is none.")] = None,

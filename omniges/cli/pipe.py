@@ -37,6 +37,7 @@ def take_of_pipe(
     import numpy as np
 
     from omniges.api import Take
+    from omniges.api.models import notes_of
     from omniges.api.walk import MotionSpool
     from omniges.audio.pipe import stream_pipe
     from omniges.spool import Spool
@@ -58,7 +59,7 @@ def take_of_pipe(
             made.append(block.motion)
             stop = block.start_frame + block.motion.n_frames
             log.info("frames %d to %d, %.2f s heard", block.start_frame, stop, block.heard_s)
-    sampling = stream.options.model_dump()
+    sampling = notes_of(stream.options)
     notes = {"seed": seed, "speaker": speaker, "words": 0, "sampling": sampling, "delay_s": stream.delay_s}
     return Take(name="live", motion=made.motion(), wave=heard.array(), words=(), seed=seed, notes=notes)
 

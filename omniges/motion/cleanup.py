@@ -15,7 +15,9 @@ from scipy import ndimage
 
 from omniges.errors import DataError
 from omniges.motion.feet import lock_feet
-from omniges.motion.layout import JOINT_NAMES
+from omniges.motion.layout import JOINT_NAMES, N_JOINTS
+from omniges.motion.parts import parts_of
+from omniges.spool import Spool
 from omniges.types import Motion
 
 ROOM_M = 0.5  # around where a clip starts: the root is left alone in there
@@ -129,8 +131,16 @@ def limit_joints(motion: Motion) -> tuple[Motion, dict[str, Any]]:
     found = beyond_limits(motion)
     if not found:
         return motion, found
-    poses = motion.poses.copy()
-    for name in found:
+    poses = Spool(np.float32)
+    for part in parts_of(motion):
+        poses.append(_limited(part.poses, list(found)))
+    return replace(motion, poses=poses.array()), found
+
+
+def _limited(poses: NDArray[np.float32], names: Sequence[str]) -> NDArray[np.float32]:
+    """[T, 55, 3] with the named joints turned back."""
+    poses = poses.copy()
+    for name in names:
         joint = JOINT_NAMES.index(name)
         turn = poses[:, joint].astype(np.float64)
         if name in _HINGES:
@@ -141,7 +151,7 @@ def limit_joints(motion: Motion) -> tuple[Motion, dict[str, Any]]:
         bounded = np.where(angle > widest, turn * widest / np.maximum(angle, 1e-12), turn)
         changed = (bounded != poses[:, joint]).any(1)
         poses[changed, joint] = bounded[changed]
-    return replace(motion, poses=poses), found
+    return poses
 
 
 def beyond_limits(motion: Motion) -> dict[str, Any]:
@@ -150,19 +160,27 @@ def beyond_limits(motion: Motion) -> dict[str, Any]:
     Args:
         motion: T frames.
     """
-    degrees = np.degrees(motion.poses.astype(np.float64))
-    found = {}
+    frames, worst = np.zeros(N_JOINTS, np.int64), np.zeros(N_JOINTS)
+    for part in parts_of(motion):
+        over = _degrees_over(part.poses)
+        frames += (over > _TOLERANCE_DEG).sum(0)
+        worst = np.maximum(worst, over.max(0))
+    return {
+        JOINT_NAMES[joint]: {"frames": int(frames[joint]), "worst_deg": round(float(worst[joint]), 2)}
+        for joint in np.flatnonzero(frames)
+    }
+
+
+def _degrees_over(poses: NDArray[np.float32]) -> NDArray[np.float64]:
+    """[T, 55] degrees that a joint is beyond its limit, negative within; the pelvis has none."""
+    degrees = np.degrees(poses.astype(np.float64))
+    over = np.full(poses.shape[:2], -np.inf)
     for joint, name in enumerate(JOINT_NAMES[1:], start=1):
-        over = np.linalg.norm(degrees[:, joint], axis=1) - widest_deg(name)
+        over[:, joint] = np.linalg.norm(degrees[:, joint], axis=1) - widest_deg(name)
         if name in _HINGES:
             axis, sign = _HINGES[name]
-            over = np.maximum(over, -sign * degrees[:, joint, axis] - HINGE_BACK_DEG)
-        if (over > _TOLERANCE_DEG).any():
-            found[name] = {
-                "frames": int((over > _TOLERANCE_DEG).sum()),
-                "worst_deg": round(float(over.max()), 2),
-            }
-    return found
+            over[:, joint] = np.maximum(over[:, joint], -sign * degrees[:, joint, axis] - HINGE_BACK_DEG)
+    return over
 
 
 _TOLERANCE_DEG = 1e-4  # float32 of an angle that stands at its limit

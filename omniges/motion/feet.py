@@ -1,6 +1,7 @@
 """Feet that stand: where a foot rests, its ankle and its direction are held still, and the leg follows.
 
-On the project's own skeleton. Shapes: T frames; metres, seconds.
+On the project's own skeleton. Legs are worked out part by part; of a whole clip only their ends are kept,
+about 150 bytes a frame. Shapes: T frames; metres, seconds.
 """
 
 from dataclasses import dataclass, replace
@@ -13,6 +14,8 @@ from scipy import ndimage
 from scipy.spatial.transform import Rotation
 
 from omniges.motion.legs import Leg, leg_of, reach_for
+from omniges.motion.parts import parts_of
+from omniges.spool import Spool
 from omniges.types import Motion
 
 Array = NDArray[np.float64]
@@ -25,6 +28,28 @@ STEP_S = 0.3  # how long that step takes
 LIFT = 0.3  # height of such a step, share of its length
 BLEND_S = 0.2  # how long a foot takes to leave its place for where the motion has it, and back
 SIDES = ("left", "right")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Track:
+    """Where the ends of one leg are, all through a clip."""
+
+    hip: Array  # [T, 3]
+    ankle: Array  # [T, 3]
+    foot: Array  # [T, 3]
+    turn: Array  # [T, 3, 3] of the ankle, in the world
+    reach_m: float  # see `Leg.reach_m`
+
+    @classmethod
+    def of(cls, motion: Motion, side: str) -> "Track":
+        n, reach_m = motion.n_frames, 0.0
+        hip, ankle, foot, turn = *(np.empty((n, 3)) for _ in range(3)), np.empty((n, 3, 3))
+        start = 0
+        for part in parts_of(motion):
+            leg, span = leg_of(part, side), slice(start, start + part.n_frames)
+            hip[span], ankle[span], foot[span], turn[span] = leg.hip, leg.ankle, leg.foot, leg.turns[:, 2]
+            start, reach_m = span.stop, leg.reach_m
+        return cls(hip=hip, ankle=ankle, foot=foot, turn=turn, reach_m=reach_m)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -51,18 +76,19 @@ def lock_feet(motion: Motion) -> tuple[Motion, dict[str, Any]]:
         the motion; share of time that each foot rests, steps added, largest shift of a foot and sink of
         the pelvis in metres.
     """
-    stands = {side: stands_of(leg_of(motion, side), motion.fps) for side in SIDES}
-    sink = sink_of(motion, stands)
+    stands, needed = {}, np.zeros(motion.n_frames)
+    for side in SIDES:
+        track = Track.of(motion, side)
+        stands[side] = stands_of(track, motion.fps)
+        needed = np.maximum(needed, sink_needed(track, stands[side]))
+    sink = sink_of(needed, motion.fps)
     trans = motion.trans.copy()
     trans[:, 1] -= sink
-    poses, farthest = motion.poses.copy(), 0.0
+    after, farthest = replace(motion, trans=trans), 0.0
     for side in SIDES:
-        leg = leg_of(replace(motion, trans=trans), side)
-        shift, turn, moved = corrections(leg, stands[side], motion.fps)
+        shift, vector, moved = corrections(Track.of(after, side), stands[side], motion.fps)
         if moved.any():
-            part = _frames(leg, moved)
-            angles = reach_for(part, part.ankle + shift[moved], turn[moved] @ part.turns[:, 2])
-            poses[np.flatnonzero(moved)[:, None], list(leg.joints[:3])] = angles
+            after = _moved(after, side, shift, vector, moved)
             farthest = max(farthest, float(np.linalg.norm(shift, axis=1).max()))
     report = {
         "resting": {side: sum(s.stop - s.start for s in stands[side]) / motion.n_frames for side in SIDES},
@@ -70,12 +96,27 @@ def lock_feet(motion: Motion) -> tuple[Motion, dict[str, Any]]:
         "largest_shift_m": farthest,
         "largest_sink_m": float(sink.max()),
     }
-    return replace(motion, poses=poses, trans=trans), report
+    return after, report
 
 
-def stands_of(leg: Leg, fps: float) -> list[Stand]:
+def _moved(motion: Motion, side: str, shift: Array, vector: Array, moved: NDArray[np.bool_]) -> Motion:
+    """The motion with one leg's ankle shifted and turned, see `corrections`."""
+    made, start = Spool(np.float32), 0
+    for part in parts_of(motion):
+        span = slice(start, start + part.n_frames)
+        poses, here = part.poses.copy(), np.flatnonzero(moved[span])
+        if len(here):
+            leg = _frames(leg_of(part, side), here)
+            turn = Rotation.from_rotvec(vector[span][here]).as_matrix() @ leg.turns[:, 2]
+            poses[here[:, None], list(leg.joints[:3])] = reach_for(leg, leg.ankle + shift[span][here], turn)
+        made.append(poses)
+        start = span.stop
+    return replace(motion, poses=made.array())
+
+
+def stands_of(track: Track, fps: float) -> list[Stand]:
     """When and where a foot rests: slow and low for long enough; cut where it slides out of `SLACK_M`."""
-    places = np.concatenate([leg.ankle, leg.foot], axis=1)
+    places = np.concatenate([track.ankle, track.foot], axis=1)
     if len(places) < 2:
         return []
     calm = ndimage.gaussian_filter1d(places, SMOOTH_S * fps, axis=0, mode="nearest")
@@ -88,18 +129,18 @@ def stands_of(leg: Leg, fps: float) -> list[Stand]:
         for number, (first, last) in enumerate(pieces):
             if last - first >= SHORTEST_S * fps:
                 span = slice(start + first, start + last)
-                found.append(_stand(leg, span, steps_on=number + 1 < len(pieces)))
+                found.append(_stand(track, span, steps_on=number + 1 < len(pieces)))
     return _joined(found, fps)
 
 
-def _stand(leg: Leg, span: slice, *, steps_on: bool) -> Stand:
+def _stand(track: Track, span: slice, *, steps_on: bool) -> Stand:
     """The place in the middle of where the foot was, and the mean of its directions."""
-    ankle = leg.ankle[span]
+    ankle = track.ankle[span]
     return Stand(
         start=span.start,
         stop=span.stop,
         ankle=(ankle.min(0) + ankle.max(0)) / 2,
-        turn=Rotation.from_matrix(leg.turns[span, 2]).mean().as_matrix(),
+        turn=Rotation.from_matrix(track.turn[span]).mean().as_matrix(),
         steps_on=steps_on,
     )
 
@@ -130,32 +171,37 @@ def _pieces(places: Array, gap: int) -> list[tuple[int, int]]:
     return pieces
 
 
-def sink_of(motion: Motion, stands: dict[str, list[Stand]]) -> Array:
-    """[T] metres that the pelvis has to sink for both legs to reach; smooth, and nowhere too little."""
-    needed = np.zeros(motion.n_frames)
-    for side, found in stands.items():
-        leg = leg_of(motion, side)
-        for stand in found:
-            span = slice(stand.start, stand.stop)
-            away = stand.ankle - leg.hip[span]
-            flat = np.minimum(np.linalg.norm(away[:, [0, 2]], axis=1), leg.reach_m)
-            deepest = np.sqrt(leg.reach_m**2 - flat**2)
-            needed[span] = np.maximum(needed[span], -away[:, 1] - deepest)
-    width = 2 * round(BLEND_S * motion.fps) + 1
+def sink_needed(track: Track, stands: list[Stand]) -> Array:
+    """[T] metres that the pelvis has to sink for a leg to reach where its foot rests; 0 elsewhere."""
+    needed = np.zeros(len(track.hip))
+    for stand in stands:
+        span = slice(stand.start, stand.stop)
+        away = stand.ankle - track.hip[span]
+        flat = np.minimum(np.linalg.norm(away[:, [0, 2]], axis=1), track.reach_m)
+        deepest = np.sqrt(track.reach_m**2 - flat**2)
+        needed[span] = np.maximum(0, -away[:, 1] - deepest)
+    return needed
+
+
+def sink_of(needed: Array, fps: float) -> Array:
+    """[T] metres, smooth, and nowhere less than `needed` [T]."""
+    width = 2 * round(BLEND_S * fps) + 1
     # A mean over `width` frames of the greatest within `width` frames is nowhere below what is needed.
     greatest = ndimage.maximum_filter1d(needed, width, mode="nearest")
     return ndimage.uniform_filter1d(greatest, width, mode="nearest")
 
 
-def corrections(leg: Leg, stands: list[Stand], fps: float) -> tuple[Array, Array, NDArray[np.bool_]]:
-    """How an ankle has to be moved and turned: [T, 3] metres, [T, 3, 3], and which frames [T] are touched."""
-    n = len(leg.hip)
+def corrections(track: Track, stands: list[Stand], fps: float) -> tuple[Array, Array, NDArray[np.bool_]]:
+    """How an ankle has to be moved, [T, 3] metres, and turned, [T, 3] rotation vectors in the world; and
+    which frames [T] are touched.
+    """
+    n = len(track.hip)
     shift, vector, touched = np.zeros((n, 3)), np.zeros((n, 3)), np.zeros(n, bool)
     for i, stand in enumerate(stands):
         span = slice(stand.start, stand.stop)
         touched[span] = True
-        shift[span] = stand.ankle - leg.ankle[span]
-        vector[span] = Rotation.from_matrix(stand.turn @ leg.turns[span, 2].transpose(0, 2, 1)).as_rotvec()
+        shift[span] = stand.ankle - track.ankle[span]
+        vector[span] = Rotation.from_matrix(stand.turn @ track.turn[span].transpose(0, 2, 1)).as_rotvec()
         before = stand.start - (stands[i - 1].stop if i else 0)
         after = (stands[i + 1].start if i + 1 < len(stands) else n) - stand.stop
         for frames, edge in (
@@ -173,7 +219,7 @@ def corrections(leg: Leg, stands: list[Stand], fps: float) -> tuple[Array, Array
                 stands[i + 1].start,
                 float(np.linalg.norm(stands[i + 1].ankle - stand.ankle)),
             )
-    return shift, Rotation.from_rotvec(vector).as_matrix(), touched
+    return shift, vector, touched
 
 
 def _blend(gap: int, fps: float, neighbour: bool) -> int:
@@ -197,6 +243,6 @@ def _runs(mask: NDArray[np.bool_]) -> list[tuple[int, int]]:
     return list(zip(edges[::2].tolist(), edges[1::2].tolist(), strict=True))
 
 
-def _frames(leg: Leg, which: NDArray[np.bool_]) -> Leg:
+def _frames(leg: Leg, which: NDArray[np.intp]) -> Leg:
     arrays = ("pelvis_turn", "hip", "turns", "knee", "ankle", "foot")
     return replace(leg, **{name: getattr(leg, name)[which] for name in arrays})

@@ -13,6 +13,7 @@ Shapes: T frames, K = 52 blendshapes.
 """
 
 import json
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
@@ -25,6 +26,8 @@ from omniges.corpus.face import expression_basis
 from omniges.errors import DataError
 from omniges.files import atomic_path
 from omniges.motion.layout import EYES, JAW, N_EXPRESSIONS
+from omniges.motion.parts import PART_FRAMES, parts_of
+from omniges.spool import passed
 from omniges.types import Motion
 
 _SIDED = (
@@ -82,7 +85,6 @@ OWN_TO_ARKIT: dict[str, tuple[str, ...]] = {
     "squint": ("eyeSquintLeft", "eyeSquintRight", "cheekSquintLeft", "cheekSquintRight"),
     "blink": ("eyeBlinkLeft", "eyeBlinkRight"),
 }
-BLOCK = 4096  # frames
 Source = Literal["matrix", "own-basis", "jaw-and-eyes"]
 Floats = NDArray[np.float64]
 
@@ -134,21 +136,39 @@ def arkit_weights(motion: Motion, matrix: ArkitMatrix | None = None) -> Blendsha
         motion: T frames.
         matrix: the user's map, where there is one.
     """
-    weights = np.zeros((motion.n_frames, len(ARKIT_NAMES)))
-    own = own_controls(motion.expressions)
+    source, parts = arkit_parts(motion, matrix)
+    return Blendshapes(np.concatenate([np.zeros((0, len(ARKIT_NAMES))), *parts]), source)
+
+
+def arkit_parts(motion: Motion, matrix: ArkitMatrix | None = None) -> tuple[Source, Iterator[Floats]]:
+    """The source, and the weights [t, 52] of `arkit_weights` part by part."""
+    own = None if matrix is not None else own_controls(motion.expressions)
     if matrix is not None:
-        both = np.concatenate([motion.expressions, motion.poses[:, JAW]], axis=1)
-        weights[:, [ARKIT_NAMES.index(name) for name in matrix.names]] = boxed_least_squares(
-            matrix.rows, both
-        )
-        return Blendshapes(weights, "matrix")
-    if own is not None:
-        for column, names in enumerate(OWN_TO_ARKIT.values()):
-            weights[:, [ARKIT_NAMES.index(name) for name in names]] = own[:, column, None]
-    jaw = np.clip((motion.poses[:, JAW, 0] - JAW_REST_RAD) / JAW_OPEN_RAD, 0, 1)
-    weights[:, ARKIT_NAMES.index("jawOpen")] = jaw
-    _look(weights, motion)
-    return Blendshapes(weights, "jaw-and-eyes" if own is None else "own-basis")
+        return "matrix", (_by_matrix(part, matrix) for part in parts_of(motion))
+    return "jaw-and-eyes" if own is None else "own-basis", _by_joints(motion, own)
+
+
+def _by_matrix(motion: Motion, matrix: ArkitMatrix) -> Floats:
+    weights = np.zeros((motion.n_frames, len(ARKIT_NAMES)))
+    both = np.concatenate([motion.expressions, motion.poses[:, JAW]], axis=1)
+    weights[:, [ARKIT_NAMES.index(name) for name in matrix.names]] = boxed_least_squares(matrix.rows, both)
+    return weights
+
+
+def _by_joints(motion: Motion, own: Floats | None) -> Iterator[Floats]:
+    """Jaw and eyes from their joints, all else from the own controls [T, 9] where there are some."""
+    start = 0
+    for part in parts_of(motion):
+        weights = np.zeros((part.n_frames, len(ARKIT_NAMES)))
+        if own is not None:
+            for column, names in enumerate(OWN_TO_ARKIT.values()):
+                control = own[start : start + part.n_frames, column, None]
+                weights[:, [ARKIT_NAMES.index(name) for name in names]] = control
+        jaw = np.clip((part.poses[:, JAW, 0] - JAW_REST_RAD) / JAW_OPEN_RAD, 0, 1)
+        weights[:, ARKIT_NAMES.index("jawOpen")] = jaw
+        _look(weights, part)
+        yield weights
+        start += part.n_frames
 
 
 def own_controls(expressions: Floats) -> Floats | None:
@@ -161,14 +181,18 @@ def own_controls(expressions: Floats) -> Floats | None:
     assert tuple(OWN_TO_ARKIT) == (*FACE_CHANNELS, "blink")
     inverse = basis.T / (basis * basis).sum(1)  # [100, 9]
     total = within = 0.0
-    for start in range(0, len(expressions), BLOCK):  # all changes would take much memory
-        change = np.diff(expressions[start : start + BLOCK + 1], axis=0)
+    controls = []
+    for start in range(0, len(expressions), PART_FRAMES):  # all changes would take much memory
+        block = np.asarray(expressions[start : start + PART_FRAMES + 1])
+        change = np.diff(block, axis=0)
         inside = (change @ inverse) @ basis
         total, within = total + float((change * change).sum()), within + float((inside * inside).sum())
+        controls.append(block[:PART_FRAMES] @ inverse)
+        passed(expressions[start : start + PART_FRAMES])
     if total == 0 or within < OWN_SHARE * total:
         return None
-    controls = expressions @ inverse
-    return np.clip(controls - np.percentile(controls, 5, axis=0), 0, 1)
+    whole = np.concatenate(controls)
+    return np.clip(whole - np.percentile(whole, 5, axis=0), 0, 1)
 
 
 def _look(weights: Floats, motion: Motion) -> None:
@@ -206,12 +230,20 @@ def write_arkit_json(path: Path, motion: Motion, matrix: ArkitMatrix | None = No
     """Write `{names, fps, source, frames: [{time, weights}]}`, the form in which BEAT stores faces;
     returns the source.
     """
-    shapes = arkit_weights(motion, matrix)
-    frames = [
-        {"time": round(i / motion.fps, 6), "weights": [round(float(w), 5) for w in row]}
-        for i, row in enumerate(shapes.weights)
-    ]
-    document = {"names": list(ARKIT_NAMES), "fps": motion.fps, "source": shapes.source, "frames": frames}
-    with atomic_path(Path(path)) as temporary:
-        temporary.write_text(json.dumps(document, separators=(",", ":")) + "\n", "utf-8")
-    return shapes.source
+    source, parts = arkit_parts(motion, matrix)
+    head = json.dumps(
+        {"names": list(ARKIT_NAMES), "fps": motion.fps, "source": source}, separators=(",", ":")
+    )
+    with atomic_path(Path(path)) as temporary, temporary.open("w", encoding="utf-8") as stream:
+        stream.write(head.removesuffix("}") + ',"frames":[')
+        start = 0
+        for weights in parts:
+            frames = [
+                {"time": round((start + i) / motion.fps, 6), "weights": [round(float(w), 5) for w in row]}
+                for i, row in enumerate(weights)
+            ]
+            text = json.dumps(frames, separators=(",", ":"))
+            stream.write(("," if start else "") + text[1:-1])
+            start += len(frames)
+        stream.write("]}\n")
+    return source

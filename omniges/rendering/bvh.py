@@ -1,10 +1,9 @@
 """BVH: the skeleton and its motion for Blender, MotionBuilder, Maya.
 
 Conventions: metres, y up, facing +z, T-pose at rest; joints keep SMPL-X's names. The root's OFFSET is zero
-    and its
-position channels hold the pelvis's place in the world, so that programs which add the offset and programs
-which
-ignore it agree. Angles are degrees in the order Z, X, Y (the matrix is Rz Rx Ry), unwrapped over time.
+and its position channels hold the pelvis's place in the world, so that programs which add the offset and
+programs which ignore it agree. Angles are degrees in the order Z, X, Y (the matrix is Rz Rx Ry), unwrapped
+over time.
 """
 
 import warnings
@@ -16,6 +15,7 @@ from scipy.spatial.transform import Rotation
 
 from omniges.files import atomic_path
 from omniges.motion.layout import JOINT_NAMES, N_JOINTS, PARENTS
+from omniges.motion.parts import parts_of
 from omniges.motion.skeleton import REST_OFFSETS
 from omniges.types import Motion
 
@@ -31,22 +31,32 @@ def write_bvh(path: Path, motion: Motion) -> None:
         path: the file to write, atomically.
         motion: T frames.
     """
-    order = _depth_first(0)
-    angles = euler_angles_deg(motion)[:, order]
-    rows = np.concatenate([motion.trans + REST_OFFSETS[0], angles.reshape(motion.n_frames, -1)], axis=1)
+    order, last = _depth_first(0), None
     with atomic_path(Path(path)) as temporary, temporary.open("w", encoding="ascii", newline="\n") as stream:
         stream.write("HIERARCHY\n" + "".join(_joint_lines(0, 0)))
         stream.write(f"MOTION\nFrames: {motion.n_frames}\nFrame Time: {1 / motion.fps:.8f}\n")
-        np.savetxt(stream, rows, fmt="%.6f")
+        for part in parts_of(motion):
+            angles = euler_angles_deg(part, last)
+            last = angles[-1]
+            places = part.trans + REST_OFFSETS[0]
+            rows = np.concatenate([places, angles[:, order].reshape(part.n_frames, -1)], axis=1)
+            np.savetxt(stream, rows, fmt="%.6f")
 
 
-def euler_angles_deg(motion: Motion) -> NDArray[np.float64]:
-    """[T, 55, 3] degrees about Z, X, Y; frame after frame by the nearest equal angle."""
+def euler_angles_deg(motion: Motion, before: NDArray[np.float64] | None = None) -> NDArray[np.float64]:
+    """[T, 55, 3] degrees about Z, X, Y; frame after frame by the nearest equal angle.
+
+    Args:
+        motion: T frames, T >= 1.
+        before: [55, 3] angles of the frame before them, where there is one.
+    """
     turns = Rotation.from_rotvec(np.asarray(motion.poses, np.float64).reshape(-1, 3))
     with warnings.catch_warnings():
         warnings.filterwarnings("ignore", message="Gimbal lock")  # any of the equal solutions will do
         angles = turns.as_euler("ZXY", degrees=True).reshape(-1, N_JOINTS, 3)
-    return np.unwrap(angles, axis=0, period=360.0)
+    if before is None:
+        return np.unwrap(angles, axis=0, period=360.0)
+    return np.unwrap(np.concatenate([before[None], angles]), axis=0, period=360.0)[1:]
 
 
 def _children(joint: int) -> list[int]:

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from omniges.motion.layout import EYES, JOINT_NAMES
 from omniges.motion.skeleton import rest_joints
-from omniges.rendering.blendshapes import ARKIT_NAMES, arkit_weights
+from omniges.rendering.blendshapes import ARKIT_NAMES, arkit_parts
 from omniges.rendering.body import HAIR, SKIN, Mesh, head_solid, join
 from omniges.types import Motion
 
@@ -45,9 +45,11 @@ MORPH_SOURCES: dict[str, tuple[str, ...]] = {
 
 def face_weights(motion: Motion) -> NDArray[np.float32]:
     """How far each morph target is on, [T, 6] in 0..1; see `blendshapes` for what can be known."""
-    shapes = arkit_weights(motion).weights
     columns = [[ARKIT_NAMES.index(name) for name in MORPH_SOURCES[morph]] for morph in MORPHS]
-    return np.stack([shapes[:, column].mean(1) for column in columns], axis=1).astype(np.float32)
+    made = [np.zeros((0, len(MORPHS)), np.float32)]
+    for shapes in arkit_parts(motion)[1]:
+        made.append(np.stack([shapes[:, column].mean(1) for column in columns], axis=1).astype(np.float32))
+    return np.concatenate(made)
 
 
 @lru_cache(maxsize=1)

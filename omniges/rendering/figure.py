@@ -13,6 +13,7 @@ import numpy as np
 from numba import njit
 from numpy.typing import NDArray
 
+from omniges.motion.parts import parts_of
 from omniges.motion.skeleton import joint_positions
 from omniges.motion.smplx_body import SmplxBody
 from omniges.rendering.body import SHIRT, Mesh, body_mesh, join
@@ -64,8 +65,7 @@ def make_figure(
 def joint_blocks(motion: Motion, smplx_model: Path | str | None) -> Iterator[NDArray[np.floating]]:
     """A figure's joints [t, 55, 3], block after block, so that memory doesn't grow with the clip."""
     body = None if smplx_model is None else _body(Path(smplx_model))
-    for start in range(0, motion.n_frames, JOINT_BLOCK):
-        part = motion.part(start, start + JOINT_BLOCK)
+    for part in parts_of(motion, JOINT_BLOCK):
         yield joint_positions(part) if body is None else body.joints(part)
 
 

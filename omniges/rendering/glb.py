@@ -7,7 +7,7 @@ import json
 import struct
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import IO, Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -15,6 +15,7 @@ from scipy.spatial.transform import Rotation
 
 from omniges.files import atomic_path
 from omniges.motion.layout import JOINT_NAMES, N_JOINTS, PARENTS
+from omniges.motion.parts import parts_of
 from omniges.motion.skeleton import REST_OFFSETS, rest_joints
 from omniges.rendering.body import Mesh, body_mesh
 from omniges.rendering.face import MORPHS, face_mesh, face_weights
@@ -27,9 +28,12 @@ KINDS = {1: "SCALAR", 3: "VEC3", 4: "VEC4", 16: "MAT4"}
 
 @dataclass
 class Store:
-    """Collects arrays into one buffer and hands out accessor numbers."""
+    """Lays arrays out in one buffer and hands out accessor numbers; what is added is kept, what has a place
+    only is written there later.
+    """
 
-    blob: bytearray = field(default_factory=bytearray)
+    size: int = 0  # bytes
+    pieces: list[tuple[int, bytes]] = field(default_factory=list)  # where, what
     views: list[dict[str, Any]] = field(default_factory=list)
     accessors: list[dict[str, Any]] = field(default_factory=list)
 
@@ -40,24 +44,35 @@ class Store:
         and times.
         """
         packed = np.ascontiguousarray(values, f"<{dtype}")
-        self.blob += b"\0" * (-len(self.blob) % 4)
-        view: dict[str, Any] = {"buffer": 0, "byteOffset": len(self.blob), "byteLength": packed.nbytes}
-        if target is not None:
-            view["target"] = target
-        self.blob += packed.tobytes()
-        self.views.append(view)
         width = 1 if packed.ndim == 1 else packed.shape[1]
-        accessor: dict[str, Any] = {
-            "bufferView": len(self.views) - 1,
-            "componentType": COMPONENTS[dtype],
-            "count": len(packed),
-            "type": KINDS[width],
-        }
+        number = self.reserve(len(packed), width, dtype)
+        self.pieces.append((self.views[-1]["byteOffset"], packed.tobytes()))
+        if target is not None:
+            self.views[-1]["target"] = target
         if bounds:
             flat = packed.reshape(len(packed), width)
-            accessor |= {"min": flat.min(0).tolist(), "max": flat.max(0).tolist()}
-        self.accessors.append(accessor)
+            self.accessors[-1] |= {"min": flat.min(0).tolist(), "max": flat.max(0).tolist()}
+        return number
+
+    def reserve(self, count: int, width: int, dtype: str) -> int:
+        """Give a place to an array [count, width] that `place_of` the accessor tells."""
+        self.size += -self.size % 4
+        length = count * width * np.dtype(dtype).itemsize
+        self.views.append({"buffer": 0, "byteOffset": self.size, "byteLength": length})
+        self.size += length
+        self.accessors.append(
+            {
+                "bufferView": len(self.views) - 1,
+                "componentType": COMPONENTS[dtype],
+                "count": count,
+                "type": KINDS[width],
+            }
+        )
         return len(self.accessors) - 1
+
+    def place_of(self, accessor: int) -> int:
+        """Bytes from the buffer's start."""
+        return int(self.views[self.accessors[accessor]["bufferView"]]["byteOffset"])
 
 
 def write_glb(path: Path, motion: Motion, name: str = "omniges") -> None:
@@ -79,13 +94,15 @@ def write_glb(path: Path, motion: Motion, name: str = "omniges") -> None:
             "extras": {"targetNames": list(MORPHS)},
         },
     ]
+    skin = _skin(store)
+    animation = _animation(store, motion, name)
     document = {
         "asset": {"version": "2.0", "generator": "Omniges"},
         "scene": 0,
         "scenes": [{"nodes": [0, N_JOINTS, N_JOINTS + 1]}],
         "nodes": [*_bones(), {"name": "body", "mesh": 0, "skin": 0}, {"name": "face", "mesh": 1, "skin": 0}],
         "meshes": meshes,
-        "skins": [_skin(store)],
+        "skins": [skin],
         "materials": [
             {
                 "name": "painted",
@@ -96,13 +113,19 @@ def write_glb(path: Path, motion: Motion, name: str = "omniges") -> None:
                 },
             }
         ],
-        "animations": [_animation(store, motion, name)],
+        "animations": [animation],
         "bufferViews": store.views,
         "accessors": store.accessors,
-        "buffers": [{"byteLength": len(store.blob)}],
+        "buffers": [{"byteLength": store.size}],
     }
-    with atomic_path(Path(path)) as temporary:
-        temporary.write_bytes(_container(document, bytes(store.blob)))
+    with atomic_path(Path(path)) as temporary, temporary.open("wb") as stream:
+        start = _write_head(stream, document, store.size)
+        for place, piece in store.pieces:
+            stream.seek(start + place)
+            stream.write(piece)
+        tracks = [store.place_of(sampler["output"]) for sampler in animation["samplers"]]
+        _write_motion(stream, motion, [start + place for place in tracks])
+        stream.truncate(start + store.size + -store.size % 4)
 
 
 def _bones() -> list[dict[str, Any]]:
@@ -158,18 +181,48 @@ def _linear(colors: NDArray[np.float32]) -> NDArray[np.float32]:
 
 
 def _animation(store: Store, motion: Motion, name: str) -> dict[str, Any]:
-    """One sampler a joint for its turn, one for the pelvis's place, one for the face."""
-    times = store.add(np.arange(motion.n_frames) / motion.fps, "f4", bounds=True)
-    turns = Rotation.from_rotvec(np.asarray(motion.poses, np.float64).reshape(-1, 3)).as_quat()
-    turns = continuous_quaternions(turns.reshape(-1, N_JOINTS, 4))
-    outputs = [("rotation", joint, store.add(turns[:, joint], "f4")) for joint in range(N_JOINTS)]
-    outputs.append(("translation", 0, store.add(motion.trans + REST_OFFSETS[0], "f4")))
-    outputs.append(("weights", N_JOINTS + 1, store.add(face_weights(motion).reshape(-1), "f4")))
+    """One sampler a joint for its turn, one for the pelvis's place, one for the face; `_write_motion` fills
+    them in this order.
+    """
+    n = motion.n_frames
+    times = store.add(np.arange(n) / motion.fps, "f4", bounds=True)
+    outputs = [("rotation", joint, store.reserve(n, 4, "f4")) for joint in range(N_JOINTS)]
+    outputs.append(("translation", 0, store.reserve(n, 3, "f4")))
+    outputs.append(("weights", N_JOINTS + 1, store.reserve(n * len(MORPHS), 1, "f4")))
     samplers = [{"input": times, "output": output, "interpolation": "LINEAR"} for _, _, output in outputs]
     channels = [
         {"sampler": i, "target": {"node": node, "path": path}} for i, (path, node, _) in enumerate(outputs)
     ]
     return {"name": name, "samplers": samplers, "channels": channels}
+
+
+def _write_motion(stream: IO[bytes], motion: Motion, places: list[int]) -> None:
+    """Write what `_animation` laid out, part by part; places: bytes from the file's start, one a sampler."""
+    face, start, before = face_weights(motion), 0, None
+    for part in parts_of(motion):
+        span = slice(start, start + part.n_frames)
+        turns = quaternions_of(part, before)
+        before = turns[-1]
+        tracks = [turns[:, joint] for joint in range(N_JOINTS)]
+        for place, values in zip(places, [*tracks, part.trans + REST_OFFSETS[0], face[span]], strict=True):
+            packed = np.ascontiguousarray(values, "<f4")
+            stream.seek(place + start * packed[0].nbytes)
+            stream.write(packed.tobytes())
+        start = span.stop
+
+
+def quaternions_of(motion: Motion, before: NDArray[np.float64] | None = None) -> NDArray[np.float64]:
+    """[T, 55, 4] (x, y, z, w) turns of the joints, neighbours in time in one hemisphere.
+
+    Args:
+        motion: T frames, T >= 1.
+        before: [55, 4] of the frame before them, where there is one.
+    """
+    turns = Rotation.from_rotvec(np.asarray(motion.poses, np.float64).reshape(-1, 3)).as_quat()
+    turns = turns.reshape(-1, N_JOINTS, 4)
+    if before is None:
+        return continuous_quaternions(turns)
+    return continuous_quaternions(np.concatenate([before[None], turns]))[1:]
 
 
 def continuous_quaternions(quaternions: NDArray[np.float64]) -> NDArray[np.float64]:
@@ -179,15 +232,12 @@ def continuous_quaternions(quaternions: NDArray[np.float64]) -> NDArray[np.float
     return quaternions * sign[..., None]
 
 
-def _container(document: dict[str, Any], blob: bytes) -> bytes:
+def _write_head(stream: IO[bytes], document: dict[str, Any], size: int) -> int:
+    """Everything before a buffer of `size` bytes; returns where the buffer starts."""
     text = json.dumps(document, separators=(",", ":")).encode()
     text += b" " * (-len(text) % 4)
-    blob += b"\0" * (-len(blob) % 4)
-    header = struct.pack("<4sII", b"glTF", 2, 28 + len(text) + len(blob))
-    return (
-        header
-        + struct.pack("<I4s", len(text), b"JSON")
-        + text
-        + struct.pack("<I4s", len(blob), b"BIN\0")
-        + blob
-    )
+    size += -size % 4
+    stream.write(struct.pack("<4sII", b"glTF", 2, 28 + len(text) + size))
+    stream.write(struct.pack("<I4s", len(text), b"JSON") + text)
+    stream.write(struct.pack("<I4s", size, b"BIN\0"))
+    return stream.tell()

@@ -10,14 +10,13 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.spatial.transform import Rotation
 
 from omniges.audio.onsets import onset_times
-from omniges.motion.layout import EYES, JAW, N_JOINTS, PARENTS, PARTS
+from omniges.motion.layout import EYES, JAW, PARENTS, PARTS
 from omniges.motion.skeleton import REST_OFFSETS, joint_positions, rest_joints
 from omniges.rendering.body import SHIRT, Mesh, body_mesh
 from omniges.rendering.face import HEAD, MORPHS, face_mesh, face_weights
-from omniges.rendering.glb import continuous_quaternions
+from omniges.rendering.glb import quaternions_of
 from omniges.rendering.painter import FLOOR_JOINTS, Stage, shirt_color
 from omniges.timing import SAMPLE_RATE
 from omniges.types import Motion
@@ -71,12 +70,10 @@ def frames_json(motion: Motion, face: NDArray[np.float32] | None = None) -> dict
         motion: T frames.
         face: [T, M] weights of the morph targets; None takes the motion's own.
     """
-    turns = Rotation.from_rotvec(np.asarray(motion.poses, np.float64).reshape(-1, 3)).as_quat()
-    turns = continuous_quaternions(turns.reshape(-1, N_JOINTS, 4))
     return {
         "fps": motion.fps,
         "frames": motion.n_frames,
-        "turns": base64_of(np.round(turns * 32767).astype("<i2")),
+        "turns": base64_of(np.round(quaternions_of(motion) * 32767).astype("<i2")),
         "root": base64_of((motion.trans + REST_OFFSETS[0]).astype("<f4")),
         "face": face_json(face_weights(motion) if face is None else face),
     }

@@ -43,7 +43,8 @@ class Stage:
     @classmethod
     def of(cls, joints: Iterable[NDArray[np.floating]]) -> "Stage":
         """The stage under a body; joints: [t, 55, 3] metres, block after block of a clip."""
-        both = [(block[:, FLOOR_JOINTS, 1].min(1), block[:, 0]) for block in joints]
+        # A copy, since a view would keep all joints of its block.
+        both = [(block[:, FLOOR_JOINTS, 1].min(1), block[:, 0].copy()) for block in joints]
         floor = float(np.percentile(np.concatenate([lowest for lowest, _ in both]), 5)) - SOLE_M
         low, high = np.percentile(np.concatenate([pelvis for _, pelvis in both]), (2, 98), axis=0)
         return cls(floor, 0.5 * (low + high)[[0, 2]], float(0.5 * (high - low)[0]))

@@ -12,6 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from omniges.api import FORMATS, MotionBlock, Omniges, Take
+from omniges.api.models import notes_of
 from omniges.api.streaming import joined
 from omniges.errors import DataError
 from omniges.rendering.face import face_weights
@@ -73,7 +74,7 @@ class Mover:
             "seed": seed,
             "speaker": speaker,
             "words": 0,
-            "sampling": stream.options.model_dump(),
+            "sampling": notes_of(stream.options),
             "streamed": True,
             "delay_s": stream.delay_s,
         }

@@ -191,7 +191,7 @@ def test_every_format_and_the_page_come_out_of_one_command(model_folder, tone, t
     result = run(*command, "-f", "all", "--transcript", tmp_path / "words.txt", "--height", 160)
     assert result.exception is None
     sizes = {path.name: path.stat().st_size for path in (out / "voice").iterdir()}
-    assert all(sizes[f"seed0.{kind}"] > 1000 for kind in ("npz", "bvh", "glb", "json", "mp4"))
+    assert all(sizes[f"seed0.{kind}"] > 1000 for kind in ("npz", "bvh", "glb", "json", "mp4", "html"))
     assert [word["text"] for word in json.loads((out / "voice" / "words.json").read_text())] == [
         "hello",
         "out",

@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 
 from omniges.errors import DataError
+from omniges.motion import parts
 from omniges.motion.cleanup import FARTHEST_M, ROOM_M, clean
 from omniges.motion.layout import JOINT_NAMES, N_JOINTS, PARENTS
 from omniges.motion.legs import leg_of, reach_for
@@ -160,6 +161,19 @@ def test_joints_are_turned_back_to_their_limits_and_reported():
     same = [joint for joint, name in enumerate(JOINT_NAMES) if name not in ("left_elbow", "right_knee")]
     np.testing.assert_array_equal(after.poses[:, same], motion.poses[:, same])
     assert clean(after, ["limits"])[1]["limits"] == {}
+
+
+@pytest.mark.parametrize("step", ["limits", "feet"])
+def test_a_long_clip_is_cleaned_part_by_part_as_if_it_were_whole(step, monkeypatch):
+    motion = swaying()
+    motion.poses[20:90, JOINT_NAMES.index("left_elbow"), 1] = np.radians(-170)
+    one, said = clean(motion, [step])
+    assert (one.poses != motion.poses).any()
+    monkeypatch.setattr(parts, "PART_FRAMES", 7)
+    other, same = clean(motion, [step])
+    np.testing.assert_allclose(other.poses, one.poses, atol=1e-6)
+    np.testing.assert_allclose(other.trans, one.trans, atol=1e-12)
+    assert said == same if step == "limits" else said["feet"]["resting"] == same["feet"]["resting"]
 
 
 def test_no_step_changes_nothing_and_an_unknown_one_is_refused():
