@@ -210,7 +210,7 @@ def print_disk(disk: dict[str, float], wavlm_in_pack: float) -> None:
     packed = {"with WavLM": disk["pack"], "without WavLM": disk["pack"] - wavlm_in_pack}
     for what, goal in DISK_GOALS.items():
         whole, read = PEER_DISK_MB / everything[what], PEER_DISK_MB / packed[what]
-        print(f"disk {what}: all stages together 1/{whole:.1f} of the windows' (goal 1/{goal}),")
+        print(f"disk {what}: all stages together 1/{whole:.2f} of the windows' (goal 1/{goal}),")
         print(f"  the pack alone 1/{read:.0f}")
 
 

@@ -179,6 +179,7 @@ class TrainParams(Section):
     """How the audio-to-gesture model is trained."""
 
     seed: NonNegativeInt
+    shards: list[NonNegativeInt] | Literal["all"]  # of the pack; others need not be on this machine
     window_frames: PositiveInt
     stride_frames: PositiveInt  # between the starts of neighbouring windows; a multiple of 4
     prefix_frames: NonNegativeInt  # longest clean past that the model learns to continue

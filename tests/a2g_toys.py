@@ -39,6 +39,7 @@ def sizes(**changes):
 def train_params(**changes):
     values = {
         "seed": 3,
+        "shards": "all",
         "window_frames": 32,
         "stride_frames": 8,
         "prefix_frames": 8,

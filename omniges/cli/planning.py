@@ -57,16 +57,22 @@ def load_graph(params: Params) -> Graph:
     return read_graph(Path("dvc.yaml"), params.model_dump())
 
 
-def make_plan(params: Params, *, forced: Iterable[str] = ()) -> Plan:
+def make_plan(params: Params, *, forced: Iterable[str] = (), corpus: bool = True) -> Plan:
     """Plan all units of the current directory's checkout.
 
     Args:
         params: the checked parameters.
         forced: stages that shall run although they are fresh.
+        corpus: false where it may be absent, see `Plan.detached`.
     Raises:
         DataError: `corpus.make` is false and `data.root` is no BEAT2 tree.
     """
-    clips, fault = corpus_clips(params)
+    try:
+        clips, fault = corpus_clips(params)
+    except DataError as error:
+        if corpus:
+            raise
+        clips, fault = None, str(error)
     return Plan(
         load_graph(params),
         params.model_dump(),

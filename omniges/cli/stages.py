@@ -11,8 +11,10 @@ from typing import Annotated, Any
 import typer
 
 from omniges.config import Params, load_params
-from omniges.errors import PipelineError
+from omniges.errors import DataError, PipelineError
 from omniges.pipeline.graph import Stage
+from omniges.pipeline.plan import Plan
+from omniges.pipeline.units import Unit
 from omniges.workspace import Workspace
 
 log = logging.getLogger(__name__)
@@ -66,8 +68,8 @@ def _run(params: Params, declared: Stage, unit_name: str, part: str | None, *, f
     from omniges.pipeline.progress import Progress
     from omniges.pipeline.runner import Runner
 
-    plan = make_plan(params)
-    unit, W = plan.units[unit_name], Workspace.of(params)
+    plan = make_plan(params, corpus=False)
+    unit, W = _possible(plan, plan.units[unit_name], params), Workspace.of(params)
     stop = params.data.on_bad_clip == "stop"
     runner = Runner(plan, records(), stop_on_fault=stop)
     if declared.unit == "clip":
@@ -80,6 +82,30 @@ def _run(params: Params, declared: Stage, unit_name: str, part: str | None, *, f
     left = Progress(STATE).finish(unit.name) if os.environ.get("RANK", "0") == "0" else None
     if left is not None:
         log.info("%s", left.text())
+
+
+def _possible(plan: Plan, unit: Unit, params: Params) -> Unit:
+    """The unit; where there is no corpus, as it can be made from sealed inputs alone (a machine that only
+    trains).
+    """
+    from omniges.cli.planning import corpus_clips
+
+    if unit.names is not None:
+        return unit
+    try:
+        clips, why = corpus_clips(params)
+    except DataError as error:
+        clips, why = None, str(error)
+    alone = plan.detached(unit) if clips is None else None
+    if alone is None:
+        before = ", ".join(stage.name for stage in plan.graph.upstream(unit.stage.name))
+        raise PipelineError(
+            f"{unit.name}: the corpus is not as it should be ({why or 'made by other code or parameters'}), "
+            f"and not all that comes before ({before}) is sealed here. "
+            f"Run `snakemake --cores all {unit.stage.name}`."
+        )
+    log.info("%s: no corpus here, so what comes before it is taken as it was sealed", unit.name)
+    return alone
 
 
 def _unit_name(declared: Stage, shard: int | None, part: str | None) -> str:

@@ -26,6 +26,7 @@ from omniges.data.packed import (
     key_of,
     read_clip,
     read_index,
+    shard_name,
 )
 from omniges.data.statistics import Accumulator
 from omniges.errors import DataError
@@ -103,7 +104,7 @@ def _shards(records: Sequence[ClipRecord], count: int) -> dict[str, list[ClipRec
     """Clips by shard file; where a clip belongs does not depend on the other clips."""
     shards: dict[str, list[ClipRecord]] = {}
     for record in records:
-        shards.setdefault(f"shard-{zlib.crc32(record.id.encode()) % count:03d}.mdb", []).append(record)
+        shards.setdefault(shard_name(zlib.crc32(record.id.encode()) % count), []).append(record)
     return dict(sorted(shards.items()))
 
 

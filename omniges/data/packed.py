@@ -6,7 +6,8 @@ map, so readers can be pickled into the workers of a DataLoader, forked with it,
 Shapes: T frames of a clip, n words.
 """
 
-from dataclasses import dataclass, field
+from collections.abc import Sequence
+from dataclasses import dataclass, field, replace
 from functools import lru_cache
 from pathlib import Path
 from typing import Any, Literal
@@ -16,7 +17,7 @@ import lmdb
 import numpy as np
 from numpy.typing import NDArray
 
-from omniges.errors import DataError
+from omniges.errors import ConfigError, DataError
 from omniges.files import read_json
 from omniges.motion.layout import PART_NAMES
 from omniges.types import Split
@@ -27,6 +28,8 @@ FRAME_FEATURES = ("gesture", "mfcc", "side", "wavlm")
 WORD_ARRAYS = ("text", "spans", "words")
 """Arrays that a clip without words does not have."""
 _REMEDY = "Run the pack stage again: omniges stage pack."
+Shards = Sequence[int] | Literal["all"]
+"""Which shards of a pack to read."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -88,6 +91,28 @@ class PackIndex:
             "words": ("uint8", 0),
         }[name]
 
+    def only(self, shards: Shards) -> "PackIndex":
+        """The index without clips of other shards; statistics stay those of the whole pack.
+
+        Raises:
+            ConfigError: the pack has no such shard.
+        """
+        if shards == "all":
+            return self
+        there, wanted = self.shards, {shard_name(number) for number in shards}
+        if not wanted or wanted - there:
+            numbers = sorted(int(name.removeprefix("shard-").removesuffix(".mdb")) for name in there)
+            raise ConfigError(
+                f"shards: got {list(shards)}, wanted some of {numbers}, which this pack has, or `all`."
+            )
+        clips = {clip.id: clip for clip in self.clips.values() if clip.shard in wanted}
+        return replace(self, clips=clips)
+
+    @property
+    def shards(self) -> set[str]:
+        """Files that hold clips."""
+        return {clip.shard for clip in self.clips.values()}
+
     def clips_of(self, split: Split) -> list[str]:
         """Ids of a split's clips, sorted."""
         return sorted(clip.id for clip in self.clips.values() if clip.split == split)
@@ -148,13 +173,18 @@ class Pack:
 
     Args:
         folder: holds index.json and the shards.
+        shards: which of them to read; the index is without the others' clips, and they may be elsewhere.
+
+    Raises:
+        ConfigError: the pack has no such shard.
+        DataError: a shard is missing, or there is no pack.
     """
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, shards: Shards = "all") -> None:
         self.folder = Path(folder)
-        self.index = read_index(self.folder)
-        shards = {clip.shard for clip in self.index.clips.values()}
-        self._inodes = {shard: _inode(self.folder / shard) for shard in sorted(shards)}
+        self.index = read_index(self.folder).only(shards)
+        _refuse_missing(self.folder, self.index.shards)
+        self._inodes = {shard: _inode(self.folder / shard) for shard in sorted(self.index.shards)}
         self._open: dict[str, _Shard] = {}
         self._views: dict[tuple[str, str], NDArray[Any]] = {}
 
@@ -225,6 +255,22 @@ def read_clip(folder: Path, clip: str) -> PackedClip:
 @lru_cache(maxsize=2)
 def _pack(folder: Path, index_inode: int) -> Pack:
     return Pack(folder)  # the inode in the key forgets a pack that has been replaced
+
+
+def _refuse_missing(folder: Path, wanted: set[str]) -> None:
+    missing = sorted(name for name in wanted if not (folder / name).is_file())
+    if missing:
+        few = " ".join(str(folder / name) for name in missing[:3]) + (" …" if len(missing) > 3 else "")
+        raise DataError(
+            f"{folder}: {len(missing)} of {len(wanted)} shards are missing: {few}. "
+            f"Fetch them (`dvc pull {few}`), train on those that are here (train.shards in params.yaml), "
+            "or make the pack anew (omniges stage pack)."
+        )
+
+
+def shard_name(number: int) -> str:
+    """File of a shard."""
+    return f"shard-{number:03d}.mdb"
 
 
 def key_of(clip: str, name: str) -> bytes:

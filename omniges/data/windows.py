@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 from torch.utils.data import Dataset
 
-from omniges.data.packed import IndexedClip, Pack
+from omniges.data.packed import IndexedClip, Pack, Shards
 from omniges.errors import ConfigError
 from omniges.motion.layout import FRAMES_PER_CODE, PART_NAMES
 from omniges.types import Split
@@ -94,16 +94,25 @@ class WindowDataset(Dataset[Batch]):
         split: which clips.
         window_frames: T, a multiple of 4.
         stride: frames between starts, a multiple of 4; None allows every start that codes allow (4).
+        shards: which of the pack's.
     """
 
-    def __init__(self, folder: Path, split: Split, window_frames: int, stride: int | None = None) -> None:
+    def __init__(
+        self,
+        folder: Path,
+        split: Split,
+        window_frames: int,
+        stride: int | None = None,
+        *,
+        shards: Shards = "all",
+    ) -> None:
         stride = FRAMES_PER_CODE if stride is None else stride
         for name, value in (("window_frames", window_frames), ("stride", stride)):
             if value <= 0 or value % FRAMES_PER_CODE:
                 raise ConfigError(
                     f"{name}: got {value}, wanted a positive multiple of {FRAMES_PER_CODE} frames."
                 )
-        self.pack = Pack(folder)
+        self.pack = Pack(folder, shards)
         self.split, self.window_frames, self.stride = split, window_frames, stride
         clips = [self.pack.index.clips[clip] for clip in self.pack.index.clips_of(split)]
         self.clips = [clip for clip in clips if clip.n_frames >= window_frames]

@@ -6,11 +6,13 @@ spares a rerun where an input was made anew with the same bytes, and notices whe
 other bytes.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import replace
 from functools import cached_property
 from pathlib import Path
 from typing import Any, Literal
 
+from omniges.errors import PipelineError
 from omniges.files import half_written, remove
 from omniges.pipeline.graph import Graph
 from omniges.pipeline.hashes import Hashes, digest
@@ -111,7 +113,55 @@ class Plan:
             found = self.store.find(key)
             if found and content in (None, found.content):
                 return Entry(item.key, found.content, found.files, item.inputs, found.fault)
-        return None
+        return self._sealed_elsewhere(unit, item, content) if content and unit.stage.unit == "one" else None
+
+    def detached(self, unit: Unit) -> Unit | None:
+        """The unit as it can be made without the corpus, from nothing but what the stages before it have
+        sealed here: its item's key is its content. None where that is not possible.
+
+        From then on this plan takes those seals for true, since nothing is at hand to check them against.
+        What they list and is here must be undamaged; what is not may be elsewhere (shards of a pack).
+
+        Raises:
+            PipelineError: a file of a stage before it was changed after it was sealed.
+        """
+        feeding = [self.graph[name] for name in self._builder.feeding(unit.stage)]
+        if unit.stage.unit != "one" or unit.stage.reads or any(stage.unit == "clip" for stage in feeding):
+            return None
+        sealed: dict[str, dict[str, Entry]] = {}
+        for stage in feeding:
+            manifests = [read_manifest(before.manifest) for before in self.of_stage(stage.name)]
+            if not manifests or None in manifests:
+                return None
+            sealed[stage.name] = {name: e for found in manifests if found for name, e in found.items.items()}
+            self._refuse_changed(stage.folder, sealed[stage.name].values())
+        self._contents = Known(
+            lambda stage: list(sealed[stage]),
+            lambda stage, item: digest(canonical(sealed[stage][item].files)),
+        )
+        inputs = {stage: whole for stage in sealed if (whole := self._contents.whole(stage)) is not None}
+
+        def make(unit: Unit, name: str) -> Item:
+            return Item(name=name, key=unit.key_of(name, inputs), inputs=inputs)
+
+        return replace(unit, names=(unit.label,), make=make)
+
+    def _refuse_changed(self, folder: Path, entries: Iterable[Entry]) -> None:
+        for entry in entries:
+            here = {name: md5 for name, md5 in entry.files.items() if (folder / name).is_file()}
+            broken = damage(folder, replace(entry, files=here), self.hashes)
+            if broken:
+                raise PipelineError(f"{broken} after it was sealed. Fetch it anew (`dvc pull --force`).")
+
+    def _sealed_elsewhere(self, unit: Unit, item: Item, content: str) -> Entry | None:
+        """What lies in place, if it was made from the same bytes on a machine that had no corpus to make keys
+        of.
+        """
+        sealed = read_manifest(unit.manifest)
+        found = sealed.items.get(item.name) if sealed else None
+        if found is None or found.content != content or damage(unit.stage.folder, found, self.hashes):
+            return None
+        return Entry(item.key, found.content, found.files, item.inputs, found.fault)
 
     def entries(self, unit: Unit) -> dict[str, Entry]:
         """Results with the wanted key, by item: sealed in place (even if damaged since), or kept in the

@@ -9,7 +9,7 @@ from typing import Any
 
 from omniges import checkpoint
 from omniges.config import Params
-from omniges.data.packed import Pack, PackIndex
+from omniges.data.packed import PackIndex, read_index
 from omniges.files import atomic_path, read_json
 from omniges.motion.layout import PART_NAMES
 from omniges.workspace import Workspace
@@ -25,7 +25,7 @@ def write_cards(params: Params, workspace: Workspace, parameters: int) -> None:
         workspace: where pack and checkpoint are.
         parameters: numbers that the model learned.
     """
-    index = Pack(workspace.pack).index
+    index = read_index(workspace.pack).only(params.train.shards)
     texts = {
         MODEL_CARD: model_card(params, workspace, index, parameters),
         DATA_CARD: data_card(params, workspace, index),
@@ -117,6 +117,7 @@ def data_card(params: Params, workspace: Workspace, index: PackIndex) -> str:
         if params.data.speakers == "all"
         else str(params.data.speakers),
         "excluded by name": ", ".join(params.data.exclude) or "nothing",
+        "shards of the pack": _shards(params),
         "left out by the pack": ", ".join(sorted(index.left_out)) or "nothing",
     }
     if params.corpus.make:
@@ -163,6 +164,10 @@ def _terms(params: Params) -> str:
 
 def _encoder(model: str, kind: str) -> str:
     return f"{kind}: tiny and UNTRAINED" if model == "tiny" else f"{kind}: {model}"
+
+
+def _shards(params: Params) -> str:
+    return "all" if params.train.shards == "all" else ", ".join(map(str, params.train.shards))
 
 
 def _frames(index: PackIndex, split: str) -> int:

@@ -1,12 +1,13 @@
 """What training starts from: windows of the pack, and a fresh model that fits the data."""
 
+import logging
 from dataclasses import dataclass
 
 import torch
 from torch import Tensor
 
 from omniges.config import Params
-from omniges.data.packed import Pack
+from omniges.data.packed import Pack, PackIndex, read_index
 from omniges.data.windows import WindowDataset, collate
 from omniges.errors import ConfigError
 from omniges.model.a2g import A2G
@@ -17,6 +18,7 @@ from omniges.training.draws import seed_of
 from omniges.training.loop import Data
 from omniges.workspace import Workspace
 
+logger = logging.getLogger(__name__)
 CONSTANT_STD = 1e-4
 """Radians; the deviation that a jaw or eye channel which never moves in the train split is given."""
 
@@ -43,8 +45,9 @@ def load_inputs(params: Params, workspace: Workspace) -> Inputs:
     training.
     """
     check_window(params)
-    pack = Pack(workspace.pack)
+    pack = Pack(workspace.pack, params.train.shards)
     index = pack.index
+    _say_which(params, workspace, index)
     codebooks = GestureTokenizer.load(workspace).codebooks()
     parts, quantizers, codes, code_dim = codebooks.shape
     statistics = {
@@ -67,7 +70,9 @@ def load_inputs(params: Params, workspace: Workspace) -> Inputs:
     )
     train = params.train
     windows = {
-        split: WindowDataset(workspace.pack, split, train.window_frames, train.stride_frames)
+        split: WindowDataset(
+            workspace.pack, split, train.window_frames, train.stride_frames, shards=train.shards
+        )
         for split in ("train", "val")
     }
     return Inputs(
@@ -76,6 +81,23 @@ def load_inputs(params: Params, workspace: Workspace) -> Inputs:
         statistics=statistics,
         codebooks=codebooks,
         latent_std=latent_std(pack, codebooks),
+    )
+
+
+def _say_which(params: Params, workspace: Workspace, index: PackIndex) -> None:
+    if params.train.shards == "all":
+        return
+    whole = read_index(workspace.pack)
+    counts = [
+        f"{len(index.clips_of(split))} of {len(whole.clips_of(split))} {split} clips"
+        for split in ("train", "val")
+    ]
+    logger.info(
+        "train.shards: %d of the pack's %d shards (%s), with %s",
+        len(index.shards),
+        len(whole.shards),
+        ", ".join(sorted(index.shards)),
+        " and ".join(counts),
     )
 
 

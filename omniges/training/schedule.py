@@ -32,7 +32,8 @@ def total_steps(train: TrainParams, n_windows: int, processes: int) -> int:
     if n_windows == 0:
         raise TrainingError(
             "train: the train split has no window. Its clips may be shorter than "
-            f"train.window_frames = {train.window_frames}, or the split may be empty: see the ingest report."
+            f"train.window_frames = {train.window_frames}, or the split may be "
+            "empty (see the ingest report), or empty in the shards that train.shards names."
         )
     steps = math.ceil(train.epochs * n_windows / global_batch(train, processes))
     return steps if train.max_steps is None else min(steps, train.max_steps)

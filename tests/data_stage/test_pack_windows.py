@@ -212,5 +212,27 @@ def test_damaged_and_missing_shards_are_named(packed: Path, tmp_path: Path) -> N
         read_clip(folder, "1_ann_0_1_1")
     for path in folder.glob("*.mdb"):
         path.unlink()
-    with pytest.raises(DataError, match="No such file"):
+    with pytest.raises(DataError, match=r"3 of 3 shards are missing: \S+/shard-000\.mdb .*dvc pull"):
         Pack(folder)
+
+
+def test_chosen_shards_need_no_others(packed: Path, tmp_path: Path) -> None:
+    """One of the shards with train clips, alone in its folder: its clips' windows, and no word of others."""
+    whole = WindowDataset(packed, "train", 64, 16)
+    shard = whole.clips[-1].shard
+    for name in ("index.json", shard):
+        (tmp_path / name).write_bytes((packed / name).read_bytes())
+    number = int(shard[6:9])
+    alone = WindowDataset(tmp_path, "train", 64, 16, shards=[number])
+    assert {clip.shard for clip in alone.clips} == {shard} != {clip.shard for clip in whole.clips}
+    places = [i for i in range(len(whole)) if whole.pack.index.clips[whole.window(i)[0]].shard == shard]
+    assert [alone.window(i) for i in range(len(alone))] == [whole.window(i) for i in places]
+    assert torch.equal(alone.__getitems__(range(len(alone))).gesture, whole.__getitems__(places).gesture)
+    with pytest.raises(DataError, match="2 of 3 shards are missing"):
+        WindowDataset(tmp_path, "train", 64, 16)
+    other = next(int(name[6:9]) for name in whole.pack.index.shards if name != shard)
+    with pytest.raises(DataError, match=rf"1 of 1 shards are missing: \S+shard-00{other}\.mdb"):
+        WindowDataset(tmp_path, "train", 64, 16, shards=[other])
+    for wrong in ([], [number, 7]):
+        with pytest.raises(ConfigError, match=r"wanted some of \[0, 1, 2\]"):
+            Pack(packed, wrong)

@@ -1,20 +1,20 @@
 """The cards beside a checkpoint say what it is made of, and change nothing that it computes."""
 
 from pathlib import Path
-from types import SimpleNamespace
 
 import pytest
 import torch
 
 from omniges import checkpoint
 from omniges.config import load_params
-from omniges.data.packed import IndexedClip
+from omniges.data.packed import IndexedClip, PackIndex
 from omniges.files import write_json
 from omniges.motion.layout import PART_NAMES
 from omniges.training import cards
 from omniges.workspace import Workspace
 
 ROOT = Path(__file__).parents[2]
+SHARDS = ("shard-000.mdb", "shard-001.mdb")
 
 
 @pytest.fixture
@@ -23,13 +23,27 @@ def trained(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     clips = {
         f"{split}{i}": IndexedClip(
-            id=f"{split}{i}", split=split, speaker=i % 2, n_frames=900, n_words=50, shard="s"
+            id=f"{split}{i}",
+            split=split,
+            speaker=i % 2,
+            n_frames=900,
+            n_words=50,
+            shard=f"shard-00{i % 2}.mdb",
         )
         for split, n in (("train", 4), ("val", 1))
         for i in range(n)
     }
-    index = SimpleNamespace(fps=30, clips=clips, speakers=(4, 9), left_out={"bad_clip": "corrupt"})
-    monkeypatch.setattr(cards, "Pack", lambda _: SimpleNamespace(index=index))
+    index = PackIndex(
+        fps=30,
+        dtype="float16",
+        widths={},
+        quantizers=6,
+        speakers=(4, 9),
+        clips=clips,
+        statistics={},
+        left_out={"bad_clip": "corrupt"},
+    )
+    monkeypatch.setattr(cards, "read_index", lambda _: index)
     workspace = Workspace(name="toy", raw=tmp_path / "raw")
     provenance = {
         "pack": "c0ffee",
@@ -56,6 +70,16 @@ def test_cards_name_data_figures_and_hashes_and_leave_the_digest_alone(trained):
     assert "| val | 4 | 1 | 0.008 | 50 |" in data
     assert "bad_clip" in data
     assert "75 %" in data
+
+
+def test_cards_of_a_training_on_some_shards_count_their_clips_alone(trained):
+    params = load_params(ROOT / "params.yaml")
+    some = params.model_copy(update={"train": params.train.model_copy(update={"shards": [1]})})
+    cards.write_cards(some, trained, 1)
+    data = (trained.a2g / cards.DATA_CARD).read_text("utf-8")
+    assert "| train | 9 | 2 | 0.017 | 100 |" in data
+    assert "| train | 4 |" not in data
+    assert "shards of the pack: 1\n" in data
 
 
 def test_cards_of_recorded_people_name_the_terms_and_repeat_to_the_byte(trained):

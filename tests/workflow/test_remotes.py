@@ -1,4 +1,6 @@
-"""`dvc push` and `dvc pull` over an S3-compatible server that the test starts: a clone has nothing to do."""
+"""`dvc push` and `dvc pull`: over an S3-compatible server that the test starts, a clone has nothing to do; a
+machine that has nothing but the pack and the tokenizers trains what the others take for their own.
+"""
 
 import shutil
 from collections.abc import Iterator
@@ -48,3 +50,38 @@ def test_a_clone_pulls_from_s3_and_has_nothing_to_do(tmp_path: Path, s3_url: str
     assert clone.outputs().keys() == box.outputs().keys()
     assert clone.snakemake() == {}
     assert clone.repro() == {}
+
+
+def test_a_machine_without_the_corpus_trains_and_its_model_is_at_home_elsewhere(tmp_path: Path) -> None:
+    box = make_sandbox(tmp_path / "box")
+    box.snakemake()
+    box.run("dvc", "remote", "add", "--default", "store", str(tmp_path / "remote"))
+    box.run("dvc", "push", "--quiet")
+    box.commit()
+    node = Sandbox(tmp_path / "node")
+    git(tmp_path, "clone", "-q", str(box.root), str(node.root))
+    refused = node.run("omniges", "stage", "train", check=False)
+    assert "not all that comes before (tokenizers, pack) is sealed here" in refused.stderr + refused.stdout
+    node.run("dvc", "pull", "--quiet", "data/demo/pack", "models/demo/tokenizers")
+    for each in (node, box):
+        each.set(train__lr=0.004)
+    node.run("omniges", "stage", "train")
+    assert node.computed() == {"train": {"unit"}}
+    node.run("omniges", "stage", "train")
+    assert node.computed() == {}
+    shutil.rmtree(box.root / "models/demo/a2g")
+    shutil.copytree(node.root / "models/demo/a2g", box.root / "models/demo/a2g")
+    box.computed()
+    assert set(box.snakemake()) == {"generate", "evaluate"}
+    made = (box.root / "models/demo/a2g/model.safetensors").read_bytes()
+    assert set(box.snakemake("--forcerun", "train")) == {"train"}  # here it comes out the same
+    assert (box.root / "models/demo/a2g/model.safetensors").read_bytes() == made
+
+    weights = node.root / "models/demo/tokenizers/hands/model.safetensors"
+    weights.unlink()
+    weights.write_text("another")
+    changed = node.run("omniges", "stage", "train", check=False)
+    assert "hands/model.safetensors was changed after it was sealed" in changed.stderr + changed.stdout
+    clips = node.run("omniges", "stage", "mfcc", "--shard", "0", check=False)
+    assert clips.returncode
+    assert "Run `snakemake --cores all mfcc`" in clips.stderr + clips.stdout
