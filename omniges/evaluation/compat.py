@@ -202,34 +202,40 @@ class Face:
 def face_errors(result: Float32, truth: Float32, protocol: Protocol) -> Face:
     """Vertex errors as printed.
 
-    `omniges` calls velocity what subtracts the truth's LAST frame from the result's next one (fault G);
-    `emage` divides T − 1 differences by T (fault H).
-
     Args:
         result: [T, V, 3] vertices.
         truth: [T, V, 3].
-        protocol: see above.
+        protocol: see `face_of_differences`.
     """
-    return face_of_blocks([result], [truth], protocol)
+    return face_of_differences([result - truth], protocol)
 
 
-def face_of_blocks(results: Iterable[Float32], truths: Iterable[Float32], protocol: Protocol) -> Face:
-    """The same from consecutive blocks of frames [t, V, 3], so that no clip's mesh is held whole."""
+def face_of_differences(blocks: Iterable[Float32], protocol: Protocol) -> Face:
+    """The same from result − truth in consecutive blocks of frames [t, V, 3], so that no clip's mesh is held
+    whole.
+
+    `omniges` calls velocity what subtracts the truth's LAST frame from the result's next one (fault G). Held
+    against the truth's own velocity that last frame cancels, and what is left is |result − truth| of every
+    frame but the first. `emage` divides T − 1 differences by T (fault H).
+    """
     squares, velocity, frames, width = 0.0, 0.0, 0, 0
-    last: tuple[Float32, Float32] | None = None
-    for result, truth in zip(results, truths, strict=True):
-        squares += float(((result - truth) ** 2).sum(dtype=np.float64))
-        frames, width = frames + len(truth), truth[0].size
-        a, b = (
-            (result, truth)
-            if last is None
-            else (np.concatenate([last[0], result]), np.concatenate([last[1], truth]))
-        )
-        own = a[1:] - b[:-1] if protocol == "omniges" else np.diff(a, axis=0)
-        velocity += float(np.abs(own - np.diff(b, axis=0)).sum(dtype=np.float64))
-        last = (result[-1:], truth[-1:])
+    last: Float32 | None = None
+    for block in blocks:
+        squares += _total(np.square(block))
+        frames, width = frames + len(block), block[0].size
+        if protocol == "omniges":
+            velocity += _total(np.abs(block if last is not None else block[1:]))
+        else:
+            joined = block if last is None else np.concatenate([last, block])
+            velocity += _total(np.abs(np.diff(joined, axis=0)))
+        last = block[-1:]
     steps = frames - 1 if protocol == "omniges" else frames
     return Face(squares / (frames * width), velocity / (steps * width))
+
+
+def _total(x: Float32) -> float:
+    """Sum of frames' sums: float32 within a frame, float64 over frames."""
+    return float(x.reshape(len(x), -1).sum(1).sum(dtype=np.float64))
 
 
 def vertex_velocity_error(result: Float32, truth: Float32) -> float:

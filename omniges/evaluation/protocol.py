@@ -25,6 +25,7 @@ from omniges.files import sha256_file
 from omniges.log import progress
 from omniges.motion.layout import EYES, JAW, N_JOINTS
 from omniges.motion.smplx_body import SmplxBody
+from omniges.motion.smplx_face import FaceMesh
 from omniges.timing import SAMPLE_RATE
 from omniges.types import ClipFault, Motion
 
@@ -41,6 +42,7 @@ class Tools:
 
     network: FgdNetwork
     body: SmplxBody
+    face: FaceMesh
     mean_velocity: Float32  # [55]
     hashes: Mapping[str, str]  # SHA-256 by file's purpose
 
@@ -74,9 +76,11 @@ class Tools:
             "smplx_model": sha256_file(smplx_model) if smplx_model.is_file() else "",
             "mean_velocity": sha256_file(mean_velocity) if mean_velocity.is_file() else "",
         }
+        body = SmplxBody(smplx_model)
         return cls(
             network=embedder.network,
-            body=SmplxBody(smplx_model),
+            body=body,
+            face=FaceMesh(body),
             mean_velocity=read_mean_velocity(mean_velocity),
             hashes=hashes,
         )
@@ -227,7 +231,7 @@ def add_clip(
         return
     sums.features.append(features(tools.network, a))
     sums.true_features.append(features(tools.network, b))
-    face = compat.face_of_blocks(_face(tools.body, a), _face(tools.body, b), protocol)
+    face = compat.face_of_differences(tools.face.differences(a, b), protocol)
     sums.mse, sums.lvd = sums.mse + n * face.mse, sums.lvd + n * face.lvd
 
 
@@ -247,14 +251,6 @@ def features(network: FgdNetwork, motion: Motion) -> Float32:
     """[n / 16, 240] of a clip cut to a multiple of 32 frames, fed whole."""
     poses = motion.poses[: compat.fgd_frames(motion.n_frames)]
     return network.encode(torch.from_numpy(compat.rot6d(poses))[None])[0].numpy()
-
-
-def _face(body: SmplxBody, motion: Motion) -> Any:
-    """Vertices [t, 10475, 3] of jaw and expressions alone, some frames at a time."""
-    poses = np.zeros_like(motion.poses)
-    poses[:, JAW] = motion.poses[:, JAW]
-    alone = replace(motion, poses=poses, trans=np.zeros_like(motion.trans))
-    return (posed.vertices for posed in body.pose(alone))
 
 
 def totals(x: Sums, protocol: Protocol, real: bool) -> dict[str, float]:

@@ -83,6 +83,17 @@ class SmplxBody:
         trans = torch.from_numpy(np.asarray(motion.trans, np.float64))
         return forward_kinematics(axis_angle_to_matrix(poses), trans, offsets).float().numpy()
 
+    def arrays(self) -> dict[str, torch.Tensor]:
+        """What poses the mesh, float32: v_template [V, 3], shapedirs [V, 3, 400], posedirs [486, V · 3],
+        weights [V, 55], J_regressor [55, V] and pose_mean [55, 3].
+        """
+        m = self._model
+        found = {name: getattr(m, name) for name in ("v_template", "posedirs", "J_regressor")}
+        found["shapedirs"] = torch.cat([m.shapedirs, m.expr_dirs], dim=2)
+        found["weights"] = m.lbs_weights
+        found["pose_mean"] = m.pose_mean.reshape(N_JOINTS, 3)
+        return {name: x.detach() for name, x in found.items()}
+
     def pose(self, motion: Motion) -> Iterator[Posed]:
         """Bodies of a clip in order, at most `frames_at_once` frames at a time.
 

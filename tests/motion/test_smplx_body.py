@@ -5,6 +5,7 @@ import pytest
 
 from omniges.errors import CheckpointError
 from omniges.motion.smplx_body import SmplxBody, read_model_arrays
+from omniges.motion.smplx_face import FaceMesh
 from omniges.types import Motion
 
 
@@ -48,6 +49,29 @@ def test_a_clip_comes_in_pieces_that_agree_with_joints(body: SmplxBody, clip_1: 
     assert [len(piece.joints) for piece in pieces] == [3, 3, 2]
     got = np.concatenate([piece.joints[:, :55] for piece in pieces])
     np.testing.assert_allclose(got, body.joints(clip), rtol=0, atol=1e-5)
+
+
+def test_two_faces_differ_as_their_meshes_do(body: SmplxBody):
+    """smplx poses both meshes; every vertex, betas, expressions and jaws drawn at random."""
+    rng = np.random.default_rng(0)
+    betas = rng.standard_normal(300).astype(np.float32)
+
+    def face() -> Motion:
+        poses = np.zeros((7, 55, 3), np.float32)
+        poses[:, 22] = 0.4 * rng.standard_normal((7, 3))
+        return Motion(
+            poses=poses,
+            trans=np.zeros((7, 3)),
+            expressions=2 * rng.standard_normal((7, 100)),
+            betas=betas,
+            fps=30.0,
+        )
+
+    a, b = face(), face()
+    want = [x.vertices - y.vertices for x, y in zip(body.pose(a), body.pose(b), strict=True)]
+    (got,) = FaceMesh(body).differences(a, b)
+    assert np.abs(got).max() > 0.05
+    np.testing.assert_allclose(got, np.concatenate(want), rtol=0, atol=1e-6)
 
 
 class Trap:
