@@ -26,6 +26,8 @@ def status(
     table.box, table.pad_edge = None, False
     for row in shown:
         about = "" if row.seconds is None or not row.jobs else duration(row.seconds)
+        if about and row.results is None:
+            about = f"up to {about}"
         jobs = f"{row.jobs}/{row.units}" if row.jobs else ""
         results = "?" if row.results is None else str(row.results or "")
         table.add_row(row.name, row.state, jobs, results, about, row.why)

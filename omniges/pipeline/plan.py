@@ -23,6 +23,7 @@ from omniges.pipeline.store import Store
 from omniges.pipeline.units import Clip, Item, Known, Unit, UnitBuilder
 
 State = Literal["fresh", "restorable", "stale", "unknown"]
+NEVER_MADE = "never made"
 
 
 class Plan:
@@ -57,6 +58,7 @@ class Plan:
         self.graph = graph
         self.unfinished = unfinished
         self._raw_fault = raw_fault
+        self._undecided = "depends on a corpus that has yet to be made"
         self._forced = forced
         self.hashes = Hashes(state / "hashes")
         self.store = Store(state / "store", root, self.hashes)
@@ -70,6 +72,8 @@ class Plan:
             self._builder = UnitBuilder(graph, params, None, root=root, hashes=self.hashes)
             self._contents = self._known_contents()
             self._states, self._entries = {}, {}
+            if clips is not None:
+                self._undecided = "depends on the corpus, which is to be made anew"
 
     def _known_contents(self) -> Known:
         return Known(self._builder.names, self._content)
@@ -229,7 +233,7 @@ class Plan:
 
     def _examine(self, unit: Unit) -> tuple[State, str]:
         if unit.names is None:
-            return "unknown", "depends on a corpus that has yet to be made"
+            return "unknown", self._undecided
         if self._forced.intersection(self.graph.closure(unit.stage.name)):
             return "stale", "forced"
         if unit.stage.raw and self._raw_fault:
@@ -238,13 +242,13 @@ class Plan:
         if why is None:
             return "fresh", ""
         if all(self.resolve(unit, item) for item in unit.items or ()):
-            return "restorable", why
+            return "restorable", f"{unit.stage.folder} is missing" if why == NEVER_MADE else why
         return "stale", why
 
     def _difference(self, unit: Unit) -> str | None:
         sealed = read_manifest(unit.manifest)
         if sealed is None:
-            return "never made" if not unit.stage.folder.exists() else "no manifest: never finished"
+            return NEVER_MADE if not unit.stage.folder.exists() else "no manifest: never finished"
         if sealed.key != unit.key:
             return explain(unit, sealed)
         for item in unit.items or ():

@@ -2,6 +2,7 @@
 
 import contextlib
 import json
+import math
 from collections import Counter
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
@@ -35,14 +36,20 @@ class Durations:
 
     def __init__(self, ran: Path) -> None:
         self._each: dict[str, float] = {}  # seconds of one result, by unit and by stage; the last run counts
+        self._longest: dict[str, float] = {}  # of all runs, by unit
         for line in ran.read_text("utf-8", errors="replace").splitlines() if ran.is_file() else ():
             with contextlib.suppress(ValueError, KeyError, TypeError):  # a full disk cuts lines short
                 row = json.loads(line)
                 if not row["failed"] and row["items"]:
                     self._each[row["unit"]] = self._each[row["stage"]] = row["seconds"] / len(row["items"])
+                    self._longest[row["unit"]] = max(row["seconds"], self._longest.get(row["unit"], 0.0))
 
-    def of(self, unit: Unit, results: int) -> float | None:
-        """Seconds for so many of a unit's results; a unit that never ran is like others of its stage."""
+    def of(self, unit: Unit, results: int | None) -> float | None:
+        """Seconds for so many of a unit's results; a unit that never ran is like others of its stage. Where
+        it is unknown how many, what its longest run took.
+        """
+        if results is None:
+            return self._longest.get(unit.name)
         each = self._each.get(unit.name, self._each.get(unit.stage.name))
         return None if each is None else each * results
 
@@ -64,7 +71,7 @@ def row_of(plan: Plan, name: str, units: list[Unit], durations: Durations) -> Ro
     waiting = [unit for unit, (state, _) in zip(units, states, strict=True) if state in ("stale", "unknown")]
     results = [missing_results(plan, unit) for unit in waiting]
     known = [n for n in results if n is not None]
-    seconds = [durations.of(unit, n) for unit, n in zip(waiting, results, strict=True) if n is not None]
+    seconds = [durations.of(unit, n) for unit, n in zip(waiting, results, strict=True)]
     timed = [each for each in seconds if each is not None]
     return Row(
         name=name,
@@ -91,7 +98,7 @@ def expected_seconds(plan: Plan, ran: Path) -> dict[str, float | None]:
     durations, found = Durations(ran), {}
     for unit in plan.to_run():
         results = missing_results(plan, unit)
-        found[unit.name] = durations.of(unit, 1 if results is None else results)
+        found[unit.name] = durations.of(unit, results)
     return found
 
 
@@ -104,23 +111,37 @@ def total(rows: Iterable[Row]) -> str:
     if work:
         jobs, results = sum(row.jobs for row in work), [row.results for row in work]
         counted = "" if None in results else f", results: {sum(n or 0 for n in results)}"
-        timed = [row.seconds for row in work if row.seconds is not None]
-        about = f"about {duration(sum(timed))} of work" if timed else "no earlier run says how long"
-        rest = len(work) - len(timed)
-        unknown = f" and {rest} stages that never ran here" if timed and rest else ""
-        parts.append(f"compute {len(work)} of {len(rows)} stages (jobs: {jobs}{counted}): {about}{unknown}")
+        what = f"compute {len(work)} of {_stages(len(rows))} (jobs: {jobs}{counted}): "
+        parts.append(what + _time_of([row for row in work if row.results is not None]))
+        if open_ := [row for row in work if row.results is None]:
+            seconds = sum(row.seconds or 0.0 for row in open_)
+            parts[-1] += f", then up to {duration(seconds)}" if seconds else ", then an unknown time"
+            parts[-1] += f" in {_stages(len(open_))} that the new corpus decides about"
     if back:
-        parts.append(f"bring back {back} stages from earlier runs")
+        parts.append(f"bring back {_stages(back)} from earlier runs")
     return " and ".join(parts)
 
 
 def duration(seconds: float) -> str:
     """Seconds as people say them."""
     if seconds < 90:
-        return f"{seconds:.0f} s"
+        return f"{math.ceil(seconds) if seconds < 1 else round(seconds)} s"
     if seconds < 90 * 60:
         return f"{seconds / 60:.0f} min"
     return f"{seconds / 3600:.1f} h"
+
+
+def _time_of(work: list[Row]) -> str:
+    timed = [row.seconds for row in work if row.seconds is not None]
+    if not timed:
+        return "no earlier run says how long"
+    rest = len(work) - len(timed)
+    unknown = f", and {_stages(rest)} that never ran here" if rest else ""
+    return f"about {duration(sum(timed))} of work{unknown}"
+
+
+def _stages(count: int) -> str:
+    return f"{count} stage{'' if count == 1 else 's'}"
 
 
 def _state(units: list[Unit], states: set[str]) -> str:
@@ -139,5 +160,5 @@ def _why(units: Sequence[Unit], states: Sequence[tuple[str, str]]) -> str:
             together.add(changes(unit, sealed))
         elif why:
             others[why] += 1
-    counted = [f"{text} ({n}×)" if n > 1 else text for text, n in others.most_common(2)]
+    counted = [text if n in (1, len(units)) else f"{text} ({n} jobs)" for text, n in others.most_common(2)]
     return "; ".join(filter(None, [together.text(), *counted]))

@@ -2,6 +2,7 @@
 
 import json
 import os
+import shutil
 import subprocess
 import sys
 from collections.abc import Sequence
@@ -16,7 +17,7 @@ from omniges.pipeline.locks import acquire, exclusive, holder
 from omniges.pipeline.plan import Plan
 from omniges.pipeline.progress import Left, Progress
 from omniges.pipeline.runner import Runner
-from omniges.pipeline.status import summarise, total
+from omniges.pipeline.status import Row, summarise, total
 from omniges.pipeline.units import Clip, shard_of
 from omniges.types import ClipFault
 
@@ -279,9 +280,34 @@ def test_seconds_are_those_of_earlier_results_times_the_missing_ones(world: Worl
     assert "about 30 s of work" in total(found.values())
 
 
+def test_status_tells_what_is_gone_from_what_never_was(world: World) -> None:
+    world.run()
+    shutil.rmtree("out/sum")
+    found = summarise(world.plan(), Path("state/ran.jsonl"))
+    assert [(row.name, row.state, row.why) for row in found if row.state != "fresh"] == [
+        ("sum", "restorable", "out/sum is missing")
+    ]
+    assert total(found) == "bring back 1 stage from earlier runs"
+    (Path("out/sound") / "a.parquet").unlink()
+    found = summarise(world.plan(), Path("state/ran.jsonl"))
+    assert (found[0].state, found[0].why) == ("restorable", "out/sound/a.parquet is missing")
+
+
+def test_what_a_new_corpus_decides_takes_as_long_as_its_longest_run_at_most() -> None:
+    shared = {"state": "unknown", "units": 1, "jobs": 1, "why": ""}
+    rows = [
+        Row(name="corpus", results=1, seconds=0.2, **shared),
+        Row(name="train", results=None, seconds=90.0, **shared),
+        Row(name="new", results=None, seconds=None, **shared),
+    ]
+    want = "(jobs: 3): about 1 s of work, then up to 2 min in 2 stages that the new corpus decides about"
+    assert total(rows) == f"compute 3 of 3 stages {want}"
+
+
 def test_a_stage_that_was_never_made_is_missing(world: World) -> None:
     rows = summarise(world.plan(), Path("state/ran.jsonl"))
     assert [(row.state, row.seconds) for row in rows] == [("missing", None)] * 2
+    assert [row.why for row in rows] == ["never made"] * 2
     assert "no earlier run says how long" in total(rows)
     world.run()
     assert total(summarise(world.plan(), Path("state/ran.jsonl"))) == ""

@@ -14,7 +14,7 @@ import pytest
 from sandbox import CLIPS, Sandbox, make_sandbox
 from slurm_loopback import Loopback, missing_programs
 
-pytestmark = [pytest.mark.slow, pytest.mark.cluster, pytest.mark.timeout(1200)]
+pytestmark = [pytest.mark.slow, pytest.mark.cluster, pytest.mark.timeout(2400)]
 QUICK = (
     "--slurm-init-seconds-before-status-checks=1",
     "--seconds-between-status-checks=2",
@@ -94,21 +94,21 @@ def test_a_cancelled_run_goes_on_a_failed_job_is_tried_again_and_two_ranks_train
         box.seen = 0
     cancelled.send_signal(signal.SIGINT)
     assert cancelled.wait(120) != 0
-    while cluster.call("squeue", "-h", "-t", "running,pending").strip():
+    while cluster.call("squeue", "-h", "-t", "running,pending,completing").strip():
         time.sleep(0.5)
     box.seen = 0
     before = box.computed()
 
     finished = start(cluster, box)
-    assert finished.wait(900) == 0, (box.root / "snakemake.out").read_text()[-8000:]
+    assert finished.wait(1800) == 0, (box.root / "snakemake.out").read_text()[-8000:]
     after = box.computed()
     for stage in features:  # no finished clip is computed again, none is left out
         assert not before.get(stage, set()) & after.get(stage, set())
         assert {path.stem for path in (box.root / "data" / "demo" / stage).glob("*.parquet")} == set(CLIPS)
     assert attempts(box, "train") == [True, False]
     assert (box.root / "models" / "demo" / "a2g" / "ranks").read_text() == "11"  # 10^0 + 10^1
-    nodes = {row.split()[1] for row in cluster.call("squeue", "-h", "-t", "all", "-o", "%i %N").splitlines()}
-    assert nodes == {"node1", "node2"}
+    nodes = cluster.call("squeue", "-h", "-t", "all", "-o", "%N").split()  # none of jobs that never began
+    assert set(nodes) == {"node1", "node2"}
     assert box.snakemake() == {}  # and this machine alone finds nothing left to do
 
 
@@ -116,5 +116,5 @@ def test_forced_stages_are_computed_on_their_nodes_too(cluster: Loopback, tmp_pa
     box = make_sandbox(tmp_path / "box")
     box.snakemake("mfcc")
     forced = start(cluster, box, "--forcerun", "mfcc", "--until", "extract_mfcc")
-    assert forced.wait(300) == 0, (box.root / "snakemake.out").read_text()[-5000:]
+    assert forced.wait(900) == 0, (box.root / "snakemake.out").read_text()[-5000:]
     assert box.computed()["mfcc"] == set(CLIPS)

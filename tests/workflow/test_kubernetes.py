@@ -15,7 +15,7 @@ import pytest
 from kube_loopback import EXTENDED, KubeServer
 from sandbox import CLIPS, Sandbox, make_sandbox
 
-pytestmark = [pytest.mark.slow, pytest.mark.cluster, pytest.mark.timeout(900)]
+pytestmark = [pytest.mark.slow, pytest.mark.cluster, pytest.mark.timeout(1800)]
 PROFILE = Path("workflow/profiles/kubernetes")
 FAILS_ONCE = """
 
@@ -87,7 +87,7 @@ def test_pods_have_the_profiles_shares_and_a_failed_one_is_tried_again(
     training = box.root / "omniges" / "training" / "stage.py"
     training.write_text(training.read_text() + FAILS_ONCE)
     finished = start(server, box)
-    assert finished.wait(800) == 0, said(box)[-5000:]
+    assert finished.wait(1500) == 0, said(box)[-5000:]
     jobs = asked(server)
     first, second = jobs["train_model"]
     assert share(first) == share(second) == {"cpu": "16", "memory": "64000M", EXTENDED: "1"}
@@ -120,7 +120,7 @@ def test_a_cancelled_run_deletes_its_pods_and_goes_on(server: KubeServer, box: S
         time.sleep(0.2)
     del server.environment["TOY_SLEEP_S"]
     before = box.computed().get("mfcc", set())
-    assert start(server, box, "mfcc").wait(300) == 0, said(box)[-5000:]
+    assert start(server, box, "mfcc").wait(900) == 0, said(box)[-5000:]
     assert {path.stem for path in (box.root / "data/demo/mfcc").glob("*.parquet")} == set(CLIPS)
     assert not before & box.computed().get("mfcc", set())
 
@@ -131,7 +131,7 @@ def test_a_job_over_its_time_fails_and_says_so(server: KubeServer, box: Sandbox)
     template = box.root / PROFILE / "pods.py"  # minutes would be long
     template.write_text(template.read_text().replace("60 * options.minutes", "options.minutes"))
     late = start(server, box, "mfcc", "--retries=0", "--set-resources", "extract_mfcc:runtime=8")
-    assert late.wait(300) != 0
+    assert late.wait(900) != 0
     assert "DeadlineExceeded" in said(box)
 
 
