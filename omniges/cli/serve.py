@@ -49,7 +49,11 @@ def serve(
     if not local:
         log.warning("%s: everybody who reaches this address can use the server; it knows no accounts.", host)
     url = f"http://{host}:{port}/"
-    log.info("%s until Ctrl-C; takes are kept %g minutes, all of them until then at most", url, keep_minutes)
+    log.info(
+        "%s until Ctrl-C; a take goes %g minutes after it was last asked for, all go with the server",
+        url,
+        keep_minutes,
+    )
     if show:
         webbrowser.open(url)
     uvicorn.run(

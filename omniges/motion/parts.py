@@ -17,5 +17,10 @@ def parts_of(motion: Motion, frames: int | None = None) -> Iterator[Motion]:
     for start in range(0, motion.n_frames, size):
         part = motion.part(start, start + size)
         yield part
-        for rows in (part.poses, part.trans, part.expressions):
-            passed(rows)
+        give_back(part)
+
+
+def give_back(part: Motion) -> None:
+    """Let the system take the memory of frames that were looked at, where they lie in a `Spool`'s arrays."""
+    for rows in (part.poses, part.trans, part.expressions):
+        passed(rows)

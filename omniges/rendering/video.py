@@ -23,7 +23,9 @@ from numpy.typing import NDArray
 
 from omniges.errors import DataError
 from omniges.files import atomic_path
+from omniges.motion.parts import give_back
 from omniges.rendering.painter import Actor, Panel, write_text
+from omniges.spool import passed
 from omniges.timing import SAMPLE_RATE, frames_in
 from omniges.types import Motion
 
@@ -84,7 +86,7 @@ def render_comparison(
         fps=rate,
         n_frames=max(1, frames_in(min(seconds, max_s) if max_s else seconds, rate)),
     )
-    sound = None if wave is None else wave[: round(film.n_frames / rate * SAMPLE_RATE)]
+    sound = None if wave is None else wave[: _samples_at(film.n_frames, rate)]
     with atomic_path(Path(path)) as temporary:
         _write(temporary, film, sound, workers or len(os.sched_getaffinity(0)))
 
@@ -131,6 +133,13 @@ class Film:
             write_text(picture, (size, len(picture) - 2 * size), f"{frame / self.fps:.2f} s", size)
             yield picture
 
+    def give_back(self, first: int) -> None:
+        """Let go of the motion that the segment from `first` on has shown, where it lies on disk."""
+        for actor in self.actors:
+            give_back(
+                actor.motion.part(self._shown(actor, first), self._shown(actor, first + SEGMENT_FRAMES))
+            )
+
     def _shown(self, actor: Actor, frame: int) -> int:
         """The motion's frame that is nearest to a frame of the video."""
         return min(actor.motion.n_frames - 1, round(frame / self.fps * actor.motion.fps))
@@ -158,8 +167,15 @@ def _write(path: Path, film: Film, wave: NDArray[np.float32] | None, workers: in
                     start = round(first / film.rate / packet.time_base)
                     packet.pts, packet.dts, packet.stream = packet.pts + start, packet.dts + start, video
                     container.mux(packet)
+            film.give_back(first)
+            if wave is not None:
+                passed(wave[_samples_at(first, film.fps) : _samples_at(first + SEGMENT_FRAMES, film.fps)])
         for packet in sound:
             container.mux(packet)
+
+
+def _samples_at(frame: int, fps: float) -> int:
+    return round(frame / fps * SAMPLE_RATE)
 
 
 def _segments(film: Film, workers: int) -> Iterator[tuple[int, bytes]]:

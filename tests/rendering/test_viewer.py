@@ -141,6 +141,23 @@ def test_on_a_phone_everything_fits_and_bodies_stand_where_there_is_room(chromiu
         assert watched.said == []
 
 
+def test_on_a_phone_neither_names_nor_words_lie_over_three_bodies(chromium, tmp_path, motion, wave):
+    words = [Word(text="hello", start_s=0.0, end_s=2.0)]
+    three = {"ground truth": motion, "seed 0": motion, "seed 1": motion}
+    write_viewer(tmp_path / "view.html", three, wave, words)
+    with tab(chromium, 390, 844, has_touch=True, is_mobile=True) as watched:
+        page = opened(watched, tmp_path / "view.html")
+        until(page, "document.getElementById('caption').textContent.includes('hello')")
+        stage, caption = (page.locator(name).bounding_box() for name in ("#stage", "#caption"))
+        assert caption["y"] >= stage["y"] + stage["height"] - 1
+        names = [page.locator(".label").nth(i).bounding_box() for i in range(3)]
+        bodies = page.evaluate("player.boxes")
+        for name, body in zip(names, bodies, strict=True):
+            assert name["y"] + name["height"] <= stage["y"] + body["y"] + 1
+        assert (bodies[0]["y"], bodies[0]["width"], bodies[2]["width"]) == (bodies[1]["y"], 195, 390)
+        assert bodies[2]["y"] >= bodies[0]["y"] + bodies[0]["height"]
+
+
 def test_words_cannot_break_out_of_the_page(tmp_path, motion):
     path = tmp_path / "view.html"
     write_viewer(path, {"a": motion}, None, [Word(text="</script><script>alert(1)", start_s=0, end_s=1)])

@@ -102,6 +102,11 @@ def test_a_bad_file_is_explained_and_the_next_good_one_still_works(chromium, ser
     with tab(chromium, 390, 780, is_mobile=True, has_touch=True) as watched:
         page = opened(watched, server)
         assert page.evaluate("document.documentElement.scrollWidth") <= 390
+        page.locator("#options summary").tap()
+        box = page.locator("#options > div").bounding_box()
+        assert box["x"] >= 0
+        assert box["x"] + box["width"] <= 390
+        page.locator("#options summary").tap()
         page.set_input_files("#file", bad)
         until(page, "document.getElementById('status').classList.contains('bad')")
         assert "notes.wav: no sound that" in page.locator("#status").text_content()

@@ -120,7 +120,7 @@ class Theatre {
     camera.position.set(at[0] + flat * Math.sin(look.yaw), at[1] + far * Math.sin(look.pitch), at[2] + flat * Math.cos(look.yaw));
     camera.lookAt(...at);
     camera.aspect = aspect;
-    camera.fov = 360 / Math.PI * Math.atan(0.3 * Math.max(1, 0.6 / aspect));
+    camera.fov = 360 / Math.PI * Math.atan(0.3 * Math.max(1, 0.6 * box.height / box.fit)); // a lone body in its row is no larger
     camera.updateProjectionMatrix();
     floor.position.set(cx, clip.floorNow, cz);
     this.body.feet.forEach((joint, n) => { foot.setFromMatrixPosition(bones[joint].matrixWorld); floor.material.uniforms.feet.value.setComponent(2 * n, foot.x - cx).setComponent(2 * n + 1, foot.z - cz); });
@@ -175,6 +175,7 @@ class Player {
     this.pause();
     for (const clip of this.clips) { if (this.theatre) this.theatre.drop(clip); clip.tag.remove(); }
     Object.assign(this, { words, peaks, peakSeconds, onsets, total, clips: [] });
+    this.caption.hidden = !words.length;
     this.setSound(sound);
     clips.forEach(info => this.add(info));
     this.seek(0);
@@ -276,14 +277,17 @@ class Player {
     this.state.drawnTime = this.state.time;
     this.state.drawn++;
   }
-  /** As many columns as make the bodies tallest; labels go to the boxes' corners. */
+  /** As many columns as make the bodies tallest, the last row in the middle; a label stands above its body. */
   layout(shown) {
-    const wide = this.stage.clientWidth, high = this.stage.clientHeight, n = shown.length || 1;
-    const tall = columns => Math.min(wide / columns / 0.5, high / Math.ceil(n / columns));
+    const wide = this.stage.clientWidth, high = this.stage.clientHeight, n = shown.length || 1, above = 26;
+    const tall = columns => Math.min(wide / columns / 0.6, high / Math.ceil(n / columns) - above);
     const columns = [...Array(n).keys()].map(i => i + 1).reduce((best, c) => tall(c) > tall(best) ? c : best, 1), rows = Math.ceil(n / columns);
-    this.boxes = shown.map((_, i) => ({ x: (i % columns) * wide / columns, y: Math.floor(i / columns) * high / rows, width: wide / columns, height: high / rows }));
+    this.boxes = shown.map((_, i) => {
+      const row = Math.floor(i / columns), beside = Math.min(columns, n - row * columns), width = wide / beside;
+      return { x: (i % columns) * width, y: row * high / rows + above, width, height: high / rows - above, fit: wide / columns };
+    });
     this.clips.forEach(clip => { clip.tag.hidden = !shown.includes(clip); });
-    shown.forEach((clip, i) => { clip.tag.style.left = `${this.boxes[i].x + 10}px`; clip.tag.style.top = `${this.boxes[i].y + 10}px`; clip.tag.style.maxWidth = `${this.boxes[i].width - 20}px`; });
+    shown.forEach((clip, i) => { clip.tag.style.left = `${this.boxes[i].x + 10}px`; clip.tag.style.top = `${this.boxes[i].y - above + 6}px`; clip.tag.style.maxWidth = `${this.boxes[i].width - 20}px`; });
   }
   /** From the top: a row of marks a body where a hand stops after a stroke, the wave with the sound's onsets, the words. */
   drawLine() {
