@@ -119,7 +119,7 @@ def total(rows: Iterable[Row]) -> str:
             parts[-1] += f" in {_stages(len(open_))} that the new corpus decides about"
     if back:
         parts.append(f"bring back {_stages(back)} from earlier runs")
-    return " and ".join(parts)
+    return "; and ".join(parts)
 
 
 def duration(seconds: float) -> str:

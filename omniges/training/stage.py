@@ -39,6 +39,7 @@ def run(params: Params, workspace: Workspace, *, dry_run: bool = False) -> None:
         dry_run: do one step and one validation on real data, print sizes, write nothing.
     """
     accelerator = make_accelerator(params)
+    check_pieces(params, workspace)
     inputs = load_inputs(params, workspace)
     model = inputs.model(params.train.seed)
     describe(model, inputs, accelerator)
@@ -121,6 +122,22 @@ def pieces_of(workspace: Workspace) -> dict[str, Path]:
     """The folders that together make motion from sound; see `omniges.api`."""
     tokenizers = workspace.tokenizer(PART_NAMES[0]).parent
     return {"a2g": workspace.a2g, "encoders": workspace.encoders, "tokenizers": tokenizers}
+
+
+def check_pieces(params: Params, workspace: Workspace) -> None:
+    """Refuse, before the work rather than after it, what would keep the model from being logged.
+
+    Raises:
+        ConfigError: MLflow is to get the model, and the encoders that it hears with are not here.
+    """
+    if not params.tracking.log_model or "mlflow" not in params.tracking.trackers:
+        return
+    for name in ("wavlm", "text"):
+        if not (workspace.encoders / name).is_dir():
+            raise ConfigError(
+                f"tracking.log_model: a logged model holds {workspace.encoders / name}, which is missing. "
+                f"Fetch it (`dvc pull {name}_encoder`), or set tracking.log_model to false."
+            )
 
 
 def describe(model: A2G, inputs: Inputs, accelerator: Accelerator) -> None:

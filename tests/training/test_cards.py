@@ -8,9 +8,10 @@ import torch
 from omniges import checkpoint
 from omniges.config import load_params
 from omniges.data.packed import IndexedClip, PackIndex
+from omniges.errors import ConfigError
 from omniges.files import write_json
 from omniges.motion.layout import PART_NAMES
-from omniges.training import cards
+from omniges.training import cards, stage
 from omniges.workspace import Workspace
 
 ROOT = Path(__file__).parents[2]
@@ -90,3 +91,17 @@ def test_cards_of_recorded_people_name_the_terms_and_repeat_to_the_byte(trained)
     assert b"synthetic people" not in first[cards.MODEL_CARD]
     cards.write_cards(params, trained, 1)
     assert {name: (trained.a2g / name).read_bytes() for name in first} == first
+
+
+def test_a_model_that_could_not_be_logged_is_refused_before_it_is_trained(trained):
+    params = load_params(ROOT / "params.yaml")
+    assert params.tracking.log_model
+    with pytest.raises(ConfigError, match=r"encoders/wavlm, which is missing.*dvc pull wavlm_encoder"):
+        stage.check_pieces(params, trained)
+    (trained.encoders / "wavlm").mkdir(parents=True)
+    with pytest.raises(ConfigError, match="dvc pull text_encoder"):
+        stage.check_pieces(params, trained)
+    untold = params.model_copy(update={"tracking": params.tracking.model_copy(update={"log_model": False})})
+    stage.check_pieces(untold, trained)
+    (trained.encoders / "text").mkdir()
+    stage.check_pieces(params, trained)

@@ -8,9 +8,11 @@ cores, 128 GB and 4 GPUs, whatever the machine has, so that the shipped profile 
 """
 
 import argparse
+import contextlib
 import os
 import secrets
 import shutil
+import signal
 import socket
 import subprocess
 import sys
@@ -84,6 +86,16 @@ class Loopback:
                 process.wait(10)
             except subprocess.TimeoutExpired:
                 process.kill()
+        self._end_leftovers()
+
+    def _end_leftovers(self) -> None:
+        """Kill what a cancelled job left: without control groups, Slurm loses sight of a process that hangs
+        in its handler of SIGTERM. All that was started here has this folder in its environment.
+        """
+        for place in Path("/proc").glob("[0-9]*"):
+            with contextlib.suppress(OSError):  # it has ended, or is another user's
+                if os.fsencode(f"{self.folder / 'bin'}:") in (place / "environ").read_bytes():
+                    os.kill(int(place.name), signal.SIGKILL)
 
     def call(self, *command: str, check: bool = True, cwd: Path | None = None) -> str:
         """Run a command against the cluster; its output."""
