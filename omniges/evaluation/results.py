@@ -66,9 +66,7 @@ def read_result(folder: Path, reference: Reference, truth: Motion) -> Result:
             "no translation: it stands at the ground truth's first place",
             truth.trans[0],
         ),
-        expressions=_rows(
-            arrays, "expressions", N_EXPRESSIONS, n, notes, "no expressions: the face is not scored"
-        ),
+        expressions=_expressions(arrays, n, notes),
         betas=np.zeros(N_BETAS, np.float32),
         fps=_fps(arrays, notes),
     )
@@ -82,7 +80,7 @@ def read_result(folder: Path, reference: Reference, truth: Motion) -> Result:
         motion = resample_motion(motion, truth.fps)
     if motion.n_frames < FAR_OFF * truth.n_frames:
         notes.append(f"{motion.n_frames} of {truth.n_frames} frames: only these are scored")
-    return Result(motion=motion, has_expressions="expressions" in arrays, notes=tuple(notes))
+    return Result(motion=motion, has_expressions=_has_expressions(arrays), notes=tuple(notes))
 
 
 def _poses(arrays: Mapping[str, NDArray[Any]], path: Path) -> NDArray[np.float32]:
@@ -120,6 +118,33 @@ def _rows(
     if values.shape != (n, width):
         raise EvaluationError(f"{key} has shape {values.shape}, wanted ({n}, {width}) to go with the poses.")
     return values
+
+
+def _has_expressions(arrays: Mapping[str, NDArray[Any]]) -> bool:
+    return "expressions" in arrays and arrays["expressions"].size > 0
+
+
+def _expressions(arrays: Mapping[str, NDArray[Any]], n: int, notes: list[str]) -> NDArray[np.float64]:
+    """[n, 100]. SMPL-X's coefficients are ordered by weight, and models differ in how many they keep: those
+    that are not given rest at zero, as the body model has it, and those beyond are left out.
+    """
+    found = np.zeros((n, N_EXPRESSIONS))
+    if not _has_expressions(arrays):
+        notes.append("no expressions: the face is not scored")
+        return found
+    given = arrays["expressions"]
+    _check_numbers(given, "expressions")
+    if given.ndim != 2 or len(given) != n:
+        raise EvaluationError(
+            f"expressions has shape {given.shape}, wanted ({n}, {N_EXPRESSIONS}) to go with the poses."
+        )
+    width = given.shape[1]
+    if width < N_EXPRESSIONS:
+        notes.append(f"{width} of {N_EXPRESSIONS} expressions: the others are scored as zero, a face at rest")
+    if width > N_EXPRESSIONS:
+        notes.append(f"{width} expressions: only the first {N_EXPRESSIONS} are scored")
+    found[:, :width] = given[:, :N_EXPRESSIONS]
+    return found
 
 
 def _fps(arrays: Mapping[str, NDArray[Any]], notes: list[str]) -> float:

@@ -72,6 +72,23 @@ def test_emage_names_are_found(tmp_path: Path, truth: Motion):
     assert read_result(tmp_path, REFERENCE, truth).motion.n_frames == 120
 
 
+@pytest.mark.parametrize(("given", "says"), [(50, "50 of 100 expressions"), (120, "only the first 100")])
+def test_other_counts_of_expressions_are_read_and_said(tmp_path: Path, truth: Motion, given: int, says: str):
+    whole = np.random.default_rng(0).standard_normal((120, 120))
+    save(tmp_path, poses=truth.poses.reshape(-1, 165), expressions=whole[:, :given])
+    result = read_result(tmp_path, REFERENCE, truth)
+    kept = min(given, 100)
+    np.testing.assert_array_equal(result.motion.expressions[:, :kept], whole[:, :kept])
+    assert not result.motion.expressions[:, kept:].any()
+    assert result.has_expressions
+    assert any(says in note for note in result.notes)
+
+
+def test_no_column_of_expressions_is_no_face(tmp_path: Path, truth: Motion):
+    save(tmp_path, poses=truth.poses.reshape(-1, 165), expressions=np.zeros((120, 0)))
+    assert not read_result(tmp_path, REFERENCE, truth).has_expressions
+
+
 @pytest.mark.parametrize(
     ("arrays", "says"),
     [
@@ -85,6 +102,8 @@ def test_emage_names_are_found(tmp_path: Path, truth: Motion):
         ({"poses": np.zeros((40, 165)), "trans": np.zeros((39, 3))}, "trans"),
         ({"poses": np.zeros((40, 165)), "trans": np.zeros((40, 3), complex)}, "wanted real numbers"),
         ({"poses": np.full((40, 165), "0.1")}, "wanted real numbers"),
+        ({"poses": np.zeros((40, 165)), "expressions": np.zeros((39, 100))}, "go with the poses"),
+        ({"poses": np.zeros((40, 165)), "expressions": np.zeros(100)}, "go with the poses"),
     ],
 )
 def test_rubbish_is_refused(tmp_path: Path, truth: Motion, arrays: dict, says: str):

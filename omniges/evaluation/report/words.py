@@ -1,7 +1,7 @@
 """The verdict in words: what the figures say, what they can't say, and how sure one may be."""
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
@@ -40,6 +40,7 @@ UNITS = {
     "root_velocity": "m/s",
     "face_velocity": "coefficients/s",
 }
+SINGULAR = ("jaw", "head")
 FEW_CLIPS = 10
 NOTHING = 1e-9
 """Smaller figures are what rounding leaves of zero."""
@@ -98,6 +99,11 @@ def plural(n: int, one: str, many: str) -> str:
     return f"{n} {one if n == 1 else many}"
 
 
+def listed(names: Sequence[str]) -> str:
+    """One, two and three: with commas, and a word before the last."""
+    return " and ".join([", ".join(names[:-1]), names[-1]] if len(names) > 1 else names)
+
+
 def in_short(result: Evaluation) -> list[Line]:
     """Two questions, one sentence each: does it listen, and is its motion closer to real than a real clip of
     somebody saying something else?
@@ -107,10 +113,10 @@ def in_short(result: Evaluation) -> list[Line]:
     if heard:
         clear = [GROUP_NAMES[e.group] for e in heard if e.lower_by.above_zero]
         if len(clear) == len(heard):
-            lines.append(Line("good", f"In short: it listens, in {', '.join(clear)}."))
+            lines.append(Line("good", f"In short: it listens, in {listed(clear)}."))
         elif clear:
             others = [GROUP_NAMES[e.group] for e in heard if not e.lower_by.above_zero]
-            text = f"In short: it listens in {', '.join(clear)}; in {', '.join(others)} that can't be shown."
+            text = f"In short: it listens in {listed(clear)}; in {listed(others)} that can't be shown."
             lines.append(Line("unclear", text))
         else:
             lines.append(Line("bad", "In short: it can't be shown to listen at all."))
@@ -148,7 +154,8 @@ def untested(result: Evaluation) -> list[Line]:
 def effect_line(result: Evaluation, effect: AudioEffect) -> Line:
     name = GROUP_NAMES.get(effect.group, effect.group)
     x = effect.explained
-    span = f"{percent(x.value)} of its variance ({interval_words(x)})"
+    whose = "its" if effect.group in SINGULAR else "their"
+    span = f"{percent(x.value)} of {whose} variance ({interval_words(x)})"
     share = result.share_of_ceiling().get(effect.group)
     ceiling = f", {percent(share)} of what this corpus lets anybody hear" if share is not None else ""
     if effect.lower_by.above_zero:
