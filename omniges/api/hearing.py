@@ -5,8 +5,9 @@ Sound and features lie on disk (`Spool`), so that an hour needs no more memory t
 Shapes: N samples, T frames, W words.
 """
 
+import logging
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Protocol, TypeVar
 
@@ -27,6 +28,8 @@ from omniges.sampling.speech import Speech
 from omniges.spool import Spool, let_go
 from omniges.timing import SAMPLE_RATE, frames_in
 from omniges.types import Word
+
+logger = logging.getLogger(__name__)
 
 T = TypeVar("T")
 SHORTEST_S = 0.2
@@ -168,7 +171,7 @@ def words_of(transcript: Path, wave: NDArray[np.float32]) -> list[Word]:
         wave: [N] at 16 kHz.
     """
     if transcript.suffix.lower() == ".textgrid":
-        return read_words(transcript)
+        return _within(read_words(transcript), len(wave) / SAMPLE_RATE, transcript)
     try:
         text = transcript.read_text("utf-8")
     except (OSError, UnicodeDecodeError) as error:
@@ -176,6 +179,20 @@ def words_of(transcript: Path, wave: NDArray[np.float32]) -> list[Word]:
             f"{transcript}: no transcript ({error}). Give a .TextGrid or a UTF-8 text."
         ) from error
     return spread_words(text.split(), wave)
+
+
+def _within(words: list[Word], seconds: float, transcript: Path) -> list[Word]:
+    """The words that begin while there is sound; the last one ends with it."""
+    kept = [replace(w, end_s=min(w.end_s, seconds)) for w in words if w.start_s < seconds]
+    if len(kept) < len(words):
+        logger.warning(
+            "%s: %d of %d words begin after the sound's end at %.2f s and are left out; wrong file?",
+            transcript,
+            len(words) - len(kept),
+            len(words),
+            seconds,
+        )
+    return kept
 
 
 def spread_words(words: Sequence[str], wave: NDArray[np.float32]) -> list[Word]:

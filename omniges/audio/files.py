@@ -19,6 +19,7 @@ from omniges.errors import DataError
 from omniges.timing import SAMPLE_RATE
 
 if TYPE_CHECKING:
+    import av.container
     import soundfile
 
 BLOCK_S = 20.0
@@ -128,10 +129,19 @@ def _av_blocks(path: Path, block_s: float) -> tuple[Iterator[NDArray[np.float32]
 
     try:
         with av.open(str(path), options=FFMPEG_OPTIONS) as container:
+            if not container.streams.audio:
+                raise DataError(f"{path}: no sound in it, but {_tracks(container)}. {REMEDY}")
             rate = container.streams.audio[0].rate
-    except (av.FFmpegError, IndexError, OSError) as error:
-        raise DataError(f"{path}: no sound that libsndfile or FFmpeg can read ({error}). {REMEDY}") from error
+    except (av.FFmpegError, OSError) as error:
+        why = error.strerror or error
+        raise DataError(f"{path}: no sound that libsndfile or FFmpeg can read ({why}). {REMEDY}") from error
     return _grouped(_av_frames(path), max(1, round(block_s * rate))), rate
+
+
+def _tracks(container: "av.container.InputContainer") -> str:
+    """What a file holds, in words."""
+    kinds = [stream.type for stream in container.streams]
+    return ", ".join(f"{kinds.count(kind)} {kind} track(s)" for kind in dict.fromkeys(kinds)) or "nothing"
 
 
 def _av_frames(path: Path) -> Iterator[NDArray[np.float32]]:
@@ -144,7 +154,8 @@ def _av_frames(path: Path) -> Iterator[NDArray[np.float32]]:
                 for part in planar.resample(frame):
                     yield mono(part.to_ndarray().T.astype(np.float32, copy=False))
     except (av.FFmpegError, OSError) as error:
-        raise DataError(f"{path}: can't be decoded to its end ({error}). {REMEDY}") from error
+        why = error.strerror or error
+        raise DataError(f"{path}: can't be decoded to its end ({why}). {REMEDY}") from error
 
 
 def _grouped(frames: Iterator[NDArray[np.float32]], size: int) -> Iterator[NDArray[np.float32]]:

@@ -73,6 +73,11 @@ def read_wav_header(source: BinaryIO) -> tuple[SampleFormat, int | None]:
         DataError: no WAV, cut short, or of a format that isn't plain samples.
     """
     head = source.read(12)
+    if not head:
+        raise DataError(
+            "pipe: it ended before any sound came. Does the recorder run, and does it find a microphone? "
+            "Its own message says more."
+        )
     if len(head) < 12 or head[:4] != b"RIFF" or head[8:] != b"WAVE":
         raise DataError(f"pipe: got {head[:12]!r}, wanted the start of a WAV. {_REMEDY}")
     form: SampleFormat | None = None

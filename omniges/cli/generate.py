@@ -12,6 +12,7 @@ from omniges.errors import DataError, OmnigesError
 
 log = logging.getLogger(__name__)
 PIPE = Path("-")
+_RECORDERS = "Such as: arecord -f S16_LE -r 16000 | omniges generate - -o out"
 SOUND = (".wav", ".flac", ".mp3", ".ogg", ".opus", ".m4a", ".aac", ".aif", ".aiff", ".mp4", ".webm")
 
 
@@ -56,6 +57,8 @@ def generate(
     (arecord -f S16_LE -r 16000 | omniges generate - -o out).
     """
     live = audio == PIPE
+    if live and sys.stdin.isatty():
+        raise DataError(f"generate -: wanted sound from a pipe, got the keyboard. {_RECORDERS}")
     recordings = [] if live else _recordings(audio)
     from omniges.api import FORMATS, Omniges
     from omniges.motion.cleanup import check_steps

@@ -5,6 +5,7 @@ import numpy as np
 import pytest
 import soundfile as sf
 import soxr
+import textgrid
 from typer.testing import CliRunner
 
 import omniges.api as omniges_api
@@ -71,6 +72,18 @@ def test_words_without_times_are_spread_over_the_loud_parts_only():
     np.testing.assert_allclose([w.start_s for w in words], [1.0, 1.5, 3.0, 3.5], atol=1e-6)
     np.testing.assert_allclose([w.end_s for w in words], [1.5, 2.0, 3.5, 4.0], atol=1e-6)
     assert spread_words([], wave) == []
+
+
+def test_words_after_the_sounds_end_are_left_out_and_said(omniges, tone, tmp_path, caplog):
+    grid = textgrid.TextGrid(maxTime=9)
+    tier = textgrid.IntervalTier("words", maxTime=9)
+    for start, stop, word in ((0.5, 1.0, "one"), (2.5, 3.5, "two"), (8.0, 9.0, "three")):
+        tier.add(start, stop, word)
+    grid.append(tier)
+    grid.write(tmp_path / "a.TextGrid")
+    heard = omniges.hear(tone, transcript=tmp_path / "a.TextGrid")
+    assert [(w.text, w.end_s) for w in heard.words] == [("one", 1.0), ("two", 3.0)]
+    assert "1 of 3 words begin after the sound's end at 3.00 s" in caplog.text
 
 
 def test_shipped_options_are_those_of_the_shipped_parameters():

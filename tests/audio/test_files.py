@@ -91,6 +91,26 @@ def test_a_missing_an_empty_and_a_text_file_are_each_named(tmp_path):
             read_wave(tmp_path / name)
 
 
+def test_a_film_without_sound_says_what_it_holds_and_one_with_sound_is_read(tmp_path):
+    for name, heard in (("silent.mp4", False), ("film.mp4", True)):
+        with av.open(str(tmp_path / name), "w") as film:
+            video = film.add_stream("libx264", rate=25)
+            video.width, video.height, video.pix_fmt = 64, 64, "yuv420p"
+            sound = film.add_stream("aac", rate=16_000, layout="mono") if heard else None
+            for _ in range(25):
+                frame = av.VideoFrame.from_ndarray(np.zeros((64, 64, 3), np.uint8), format="rgb24")
+                film.mux(video.encode(frame))
+            film.mux(video.encode())
+            if sound is not None:
+                block = av.AudioFrame.from_ndarray(sine(16_000, 1.0)[None, :], format="fltp", layout="mono")
+                block.sample_rate = 16_000
+                film.mux(sound.encode(block))
+                film.mux(sound.encode())
+    with pytest.raises(DataError, match=r"silent\.mp4: no sound in it, but 1 video track"):
+        read_wave(tmp_path / "silent.mp4")
+    assert 15_000 < len(read_wave(tmp_path / "film.mp4")) < 18_000
+
+
 def test_one_sample_and_silence_are_sound(tmp_path):
     soundfile.write(tmp_path / "one.wav", np.full(1, 0.25, np.float32), 16_000, subtype="FLOAT")
     np.testing.assert_array_equal(read_wave(tmp_path / "one.wav"), np.float32([0.25]))
