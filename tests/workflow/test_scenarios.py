@@ -85,6 +85,23 @@ def _touch_and_force(box: Sandbox) -> None:
     assert box.computed() == {}  # DVC empties the folder and calls Snakemake, which brings it back
 
 
+def test_dvc_switches_corpora_and_forces_everything_without_computing(tmp_path: Path) -> None:
+    box = make_sandbox(tmp_path / "box")
+    assert box.repro()["mfcc"] == ALL_CLIPS
+    before = box.outputs()
+    box.set(**OTHER)
+    found = box.repro()
+    assert found["mfcc"] == ALL_CLIPS
+    assert {"corpus", "train", "evaluate"} <= set(found)
+    mine = {name: content for name, content in box.outputs().items() if "/other/" in name}
+    box.set(**DEMO)
+    assert box.repro() == {}
+    assert box.outputs() == before | mine
+    assert box.repro("--force") == {}  # every command runs, and brings back what DVC had removed
+    assert box.outputs() == before | mine
+    assert make(box) == {}
+
+
 def test_a_bad_clip_stops_or_is_left_out_and_the_others_are_kept(tmp_path: Path) -> None:
     box = make_sandbox(tmp_path / "box")
     make(box, "corpus")
