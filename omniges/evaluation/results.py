@@ -75,6 +75,8 @@ def read_result(folder: Path, reference: Reference, truth: Motion) -> Result:
     if (largest := float(np.abs(motion.poses).max())) > MOST_RAD:
         notes.append("rotations beyond two turns: radians are wanted, degrees look like this")
         logger.warning("%s: rotations up to %.3g rad; are these degrees?", path.name, largest)
+    if n > 1 and not np.ptp(motion.poses, axis=0).any():
+        notes.append("its poses never change: a figure that stands still")
     if motion.fps != truth.fps:
         notes.append(f"{motion.fps:g} fps brought to {truth.fps:g} fps on the sphere")
         motion = resample_motion(motion, truth.fps)

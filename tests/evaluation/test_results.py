@@ -84,6 +84,11 @@ def test_other_counts_of_expressions_are_read_and_said(tmp_path: Path, truth: Mo
     assert any(says in note for note in result.notes)
 
 
+def test_a_figure_that_stands_still_is_called_that(tmp_path: Path, truth: Motion):
+    save(tmp_path, poses=np.repeat(truth.poses[:1].reshape(1, 165), 120, 0))
+    assert any("stands still" in note for note in read_result(tmp_path, REFERENCE, truth).notes)
+
+
 def test_no_column_of_expressions_is_no_face(tmp_path: Path, truth: Motion):
     save(tmp_path, poses=truth.poses.reshape(-1, 165), expressions=np.zeros((120, 0)))
     assert not read_result(tmp_path, REFERENCE, truth).has_expressions

@@ -49,6 +49,7 @@ def intervals(
     xlabel: str,
     marks: dict[str, float],
     zero: bool = False,
+    shown: tuple[float, float] | None = None,
 ) -> str:
     """Points with intervals, one row each.
 
@@ -57,6 +58,7 @@ def intervals(
         xlabel: what is drawn, with its unit.
         marks: named vertical lines.
         zero: draw a line at zero.
+        shown: what the axis shows at least, so that plots of two runs can be held side by side.
     """
     drawn, axes = figure(0.9 + 0.27 * len(rows) + (0.2 if marks else 0))
     for y, (_, value, low, high, role) in enumerate(rows):
@@ -72,6 +74,9 @@ def intervals(
         axes.axvline(x, color="#b5651d", lw=1.1, ls=style, label=name)
     if marks:
         axes.legend(frameon=False, fontsize=8, loc="lower center", bbox_to_anchor=(0.4, 1.0), ncols=2)
+    if shown is not None:
+        low, high = axes.get_xlim()
+        axes.set_xlim(min(low, shown[0]), max(high, shown[1]))
     axes.set_xlabel(xlabel)
     axes.grid(axis="x", color="#ddd", lw=0.6)
     return svg(drawn)
@@ -99,7 +104,8 @@ def audio_effect(result: Evaluation) -> str | None:
         )
         for g, e in result.effects.items()
     ]
-    return intervals(rows, "variance explained by the right audio, %", {}, zero=True) if rows else None
+    title = "variance explained by the right audio, %"
+    return intervals(rows, title, {}, zero=True, shown=(-10, 100)) if rows else None
 
 
 def listening(result: Evaluation) -> str | None:
@@ -109,7 +115,8 @@ def listening(result: Evaluation) -> str | None:
         for x in result.summaries.values()
         if (m := x.measures.get("scorer_auc"))
     ]
-    return intervals(rows, "AUC, own audio against wrong audio", {"chance": 0.5}) if rows else None
+    title = "AUC, own audio against wrong audio"
+    return intervals(rows, title, {"chance": 0.5}, shown=(0.3, 1.03)) if rows else None
 
 
 def errors(result: Evaluation, names: Sequence[str]) -> str | None:
@@ -234,6 +241,7 @@ def beats(
             row.axvline(beat, color="#bbb", lw=0.8, zorder=0)
         row.set_ylabel("m/s")
         row.set_title(label, fontsize=8.5, loc="left", pad=2)
+        row.set_ylim(0, 1.05 * max(each.max() for _, each, _, _ in speeds.values()) + 1e-9)
     for row in rows:
         row.spines[["top", "right"]].set_visible(False)
         row.set_xlim(0, span_s)
