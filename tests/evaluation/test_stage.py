@@ -1,5 +1,6 @@
 """The stages together, in a world where it is known who listens."""
 
+import copy
 import math
 import re
 from pathlib import Path
@@ -132,6 +133,18 @@ def test_what_cannot_tell_truth_from_noise_is_named(evaluated: Evaluation, world
     assert "scorer_auc" not in blind
     page = (world.W.reports / "index.html").read_text("utf-8")
     assert "can't tell ground truth from smooth noise (n = 8 clips, paired): " in page
+
+
+def test_sliding_feet_are_said_and_those_of_real_motion_are_not(evaluated: Evaluation):
+    """Ground truth and smooth noise in the model's place."""
+
+    def said(name: str) -> str:
+        posing = copy.copy(evaluated)
+        posing.scores = evaluated.scores | {"model-seed0": evaluated.scores[name]}
+        return " ".join(line.text for line in words.moves_naturally(posing))
+
+    assert said("ground-truth") == ""
+    assert "slides more than a real one" in said("smooth-noise")
 
 
 def test_the_page_is_whole_and_needs_no_network(evaluated: Evaluation, world: World):

@@ -6,11 +6,13 @@ from dataclasses import dataclass
 from typing import Literal
 
 import numpy as np
+from numpy.typing import NDArray
 
 from omniges.evaluation.evaluation import Evaluation
 from omniges.evaluation.reconstruction import CLAIM_CLIPS, GROUPS, AudioEffect, Interval, interval
 from omniges.evaluation.summary import MEASURES, Comparison, Distance
 
+Array = NDArray[np.float64]
 Status = Literal["good", "bad", "unclear", "note"]
 GROUP_NAMES = {
     "jaw": "jaw",
@@ -47,6 +49,11 @@ NOTHING = 1e-9
 LISTENING = ("bc", "scorer_auc", "scorer_r1")
 """Of these more is better, and noise must have less; of others noise must only have something else."""
 BLIND_RESAMPLES = 1000
+NATURAL = {
+    "jerk": ("Its wrists jerk {} than real ones", "m/s³"),
+    "foot_sliding": ("The foot that it stands on slides {} than a real one", "m/s"),
+}
+"""What eyes notice first: said in the verdict where it differs from the ground truth."""
 
 
 @dataclass(frozen=True)
@@ -82,7 +89,7 @@ def verdict(result: Evaluation) -> list[Line]:
     """All sentences, most important first: does it listen, does it look real, what limits both answers."""
     short, heard = in_short(result), listens(result)
     first = [*short, *heard] if result.effects else [*heard, *short]
-    lines = [*first, *looks_real(result), *untested(result)]
+    lines = [*first, *looks_real(result), *moves_naturally(result), *untested(result)]
     model = result.summaries.get(result.model or "")
     if model and model.n_clips < FEW_CLIPS:
         lines.append(
@@ -192,6 +199,36 @@ def looks_real(result: Evaluation) -> list[Line]:
     return found
 
 
+def moves_naturally(result: Evaluation) -> list[Line]:
+    """Where jerk or sliding feet differ from the ground truth's, clear of zero: a sentence each."""
+    found = []
+    for name, (text, unit) in NATURAL.items():
+        own, real = _paired(result, result.model or "", "ground-truth", name)
+        if not len(own):
+            continue
+        x = interval(own - real, 0, BLIND_RESAMPLES)
+        if x.clear_of_zero:
+            more = text.format("more" if x.above_zero else "less")
+            means = f"{number(own.mean())} against {number(real.mean())} {unit}"
+            span = f"95 % interval of the difference {number(x.low)} to {number(x.high)}, {x.n} clips"
+            found.append(Line("bad", f"{more}: {means} ({span})."))
+    return found
+
+
+def _paired(result: Evaluation, a: str, b: str, name: str) -> tuple[Array, Array]:
+    """[clips] of a measure for two variants, over the clips that both have."""
+    first, second = result.scores.get(a), result.scores.get(b)
+    if first is None or second is None:
+        return np.zeros(0), np.zeros(0)
+    others = {c.clip: c.values for c in second.clips}
+    pairs = [
+        (c.values[name], others[c.clip][name])
+        for c in first.clips
+        if name in c.values and name in others.get(c.clip, {})
+    ]
+    return np.array([x for x, _ in pairs]), np.array([y for _, y in pairs])
+
+
 def fgd_interval(x: Distance) -> str:
     return interval_words(Interval(x.value, x.low, x.high, x.n_clips), number)
 
@@ -230,20 +267,12 @@ def blind(result: Evaluation) -> list[str]:
     """Measures by which, on this corpus, smooth noise does at least as well as the ground truth, or can't be
     told from it: names of `summary.MEASURES`.
     """
-    truth, noise = result.scores.get("ground-truth"), result.scores.get("smooth-noise")
-    if truth is None or noise is None:
-        return []
-    by_clip = {c.clip: c.values for c in noise.clips}
     found = []
     for name in MEASURES:
-        pairs = [
-            (c.values[name], by_clip[c.clip][name])
-            for c in truth.clips
-            if name in c.values and name in by_clip.get(c.clip, {})
-        ]
-        if not pairs:
+        truth, noise = _paired(result, "ground-truth", "smooth-noise", name)
+        if not len(truth):
             continue
-        difference = interval(np.array([a - b for a, b in pairs]), 0, BLIND_RESAMPLES)
+        difference = interval(truth - noise, 0, BLIND_RESAMPLES)
         told = difference.above_zero if name in LISTENING else difference.clear_of_zero
         if not told:
             found.append(name)

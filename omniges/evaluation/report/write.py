@@ -71,6 +71,7 @@ def beats(result: Evaluation, material: Material, shown: Sequence[Variant]) -> P
 def draw(result: Evaluation, shown: Sequence[str]) -> dict[str, Plot]:
     """Every plot that has something to show."""
     names = [n for n in (*shown, "mean-pose") if n in result.scores]
+    windows = result.encoder is not None and result.encoder["context"].startswith("windows")
     candidates = {
         "audio_effect": (
             plots.audio_effect(result),
@@ -95,7 +96,10 @@ def draw(result: Evaluation, shown: Sequence[str]) -> dict[str, Plot]:
         ),
         "embedding": (
             plots.embedding_map(result, names),
-            "The embedder's features without clips' ends, the middle 98 %; the mean pose may lie outside.",
+            "The embedder's features without clips' ends, the middle 98 %; the mean pose may lie outside."
+            + (
+                " Groups are places in the window: its ends look different for any motion." if windows else ""
+            ),
         ),
     }
     return {name: Plot(svg, caption) for name, (svg, caption) in candidates.items() if svg is not None}
