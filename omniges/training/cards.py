@@ -5,6 +5,7 @@ the files that `checkpoint.digest` counts.
 """
 
 from collections.abc import Iterable, Mapping
+from pathlib import Path
 from typing import Any
 
 from omniges import checkpoint
@@ -14,6 +15,13 @@ from omniges.files import atomic_path, read_json
 from omniges.motion.layout import PART_NAMES
 from omniges.workspace import Workspace
 
+LOSSES = {
+    "codes": "cross-entropy, nats a motion code",
+    "reconstruction": "squared error of the motion code's vector, in variances of the train split",
+    "velocity": "the same of its change from token to token",
+    "side": "squared error of jaw and eyes, in variances of the train split",
+    "total": "their weighted sum",
+}
 MODEL_CARD, DATA_CARD = "README.md", "DATA.md"
 
 
@@ -40,7 +48,13 @@ def model_card(params: Params, workspace: Workspace, index: PackIndex, parameter
     made = checkpoint.load(workspace.a2g).provenance
     curve = read_json(workspace.a2g / "curve.json")
     validated = [row for row in curve if row["step"] == made["best_step"] and "val/total" in row]
-    figures = {k: v for k, v in (validated[-1] if validated else {}).items() if k.startswith("val/")}
+    last = validated[-1] if validated else {}
+    figures = {
+        f"{name} ({unit})": f"{last[f'val/{name}']:.4f}"
+        for name, unit in LOSSES.items()
+        if f"val/{name}" in last
+    }
+    val_clips = sum(clip.split == "val" for clip in index.clips.values())
     frames = {split: _frames(index, split) for split in ("train", "val")}
     model, train = params.model, params.train
     lines = [
@@ -59,9 +73,10 @@ def model_card(params: Params, workspace: Workspace, index: PackIndex, parameter
                 "speakers": ", ".join(map(str, index.speakers)),
                 "audio": _encoder(params.wavlm.model, "WavLM") + f", and {params.mfcc.n_mfcc} MFCC",
                 "text": _encoder(params.text.model, "text encoder"),
+                "motion codes": _tokenizers(params),
                 "size": f"{parameters / 1e6:.2f} M parameters; {model.layers} layers, "
                 f"gesture width {model.gesture_width}",
-                "training": f"{made['best_step']} steps ({made['chosen_by']}), batch "
+                "training": f"{made['best_step']} of {train.max_steps} steps ({made['chosen_by']}), batch "
                 f"{train.batch_per_process * train.accumulate} a process, lr {train.lr:g}, "
                 f"seed {train.seed}, windows of {train.window_frames} frames",
             }
@@ -69,10 +84,12 @@ def model_card(params: Params, workspace: Workspace, index: PackIndex, parameter
         "",
         "## On val",
         "",
-        *(_bullets({k: f"{v:.4f}" for k, v in sorted(figures.items())}) or ["There was no val split."]),
+        *(_bullets(figures) or ["There was no val split."]),
         "",
-        "These are training losses. Whether the model listens, and how far it is from real motion, is in the "
-        "report of the stage `evaluate`.",
+        f"These are training losses, means over up to {train.validate_windows} windows of {val_clips} clips, "
+        "without intervals; where the lowest total chose the step, they flatter it. Whether the model "
+        "listens, and how far it is from real motion, the stage `evaluate` measures on the test split, with "
+        "intervals over clips: `reports/index.html` and `reports/report.json`.",
         "",
         "## For, and not for",
         "",
@@ -87,7 +104,7 @@ def model_card(params: Params, workspace: Workspace, index: PackIndex, parameter
         "",
         "## Licence",
         "",
-        f"The code is Apache-2.0. {_terms(params)}",
+        f"The code is Apache-2.0. {_terms(params)}{_foreign(params)}",
         "",
         "## Hashes (SHA-256)",
         "",
@@ -155,11 +172,33 @@ def _limits(params: Params) -> Iterable[str]:
 
 def _terms(params: Params) -> str:
     if params.corpus.make:
-        return "Data and weights were made by it, and may be used under the same terms."
+        return "Data and weights were made by that code, and may be used under the same terms."
     return (
         "The weights derive from the data, whose own licence binds them: for BEAT2 that is CC BY-NC 4.0, "
         "research only."
     )
+
+
+def _foreign(params: Params) -> str:
+    """Whose terms hold for what was not made here."""
+    names = [model for model in (params.wavlm.model, params.text.model) if model != "tiny"]
+    if _published(params):
+        names.append("the published tokenizers")
+    return f" {', '.join(names)}: see the terms of those who made them." if names else ""
+
+
+def _tokenizers(params: Params) -> str:
+    published, steps = _published(params), params.tokenizers.steps
+    own = [part for part in PART_NAMES if part not in published]
+    texts = [f"{part} by the published {name}" for part, name in published.items()]
+    texts += [f"{', '.join(own)} by tokenizers trained here for {steps} steps"] if own else []
+    return "; ".join(texts)
+
+
+def _published(params: Params) -> dict[str, str]:
+    """Names of the published tokenizers' files, by part."""
+    files = params.tokenizers.checkpoints.model_dump()
+    return {part: Path(files[part]).name for part in PART_NAMES if files[part] is not None}
 
 
 def _encoder(model: str, kind: str) -> str:

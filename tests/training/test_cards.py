@@ -64,7 +64,15 @@ def test_cards_name_data_figures_and_hashes_and_leave_the_digest_alone(trained):
     cards.write_cards(load_params(ROOT / "params.yaml"), trained, 1_234_567)
     assert checkpoint.digest(trained.a2g) == before
     text = (trained.a2g / cards.MODEL_CARD).read_text("utf-8")
-    for part in (before, "c0ffee", "hash-of-face", "1.23 M", "40 steps", "val/total: 5.6000", "UNTRAINED"):
+    for part in (
+        before,
+        "c0ffee",
+        "hash-of-face",
+        "1.23 M",
+        "40 of ",
+        "total (their weighted sum): 5.6000",
+        "UNTRAINED",
+    ):
         assert part in text, part
     data = (trained.a2g / cards.DATA_CARD).read_text("utf-8")
     assert "| train | 4 | 2 | 0.017 | 100 |" in data  # 1800 frames at 30 fps are a minute
