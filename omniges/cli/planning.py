@@ -6,14 +6,18 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import IO, Any
 
+from ruamel.yaml import YAML
+
 from omniges.config import Params, load_params
 from omniges.data.clips import planned
 from omniges.errors import DataError, PipelineError
 from omniges.files import read_json, write_json
 from omniges.pipeline.graph import Graph, read_graph
+from omniges.pipeline.keys import section_values
 from omniges.pipeline.locks import acquire, exclusive, holder
 from omniges.pipeline.plan import Plan
 from omniges.pipeline.progress import Progress
+from omniges.pipeline.reasons import changed_params
 from omniges.pipeline.status import expected_seconds
 from omniges.pipeline.units import Clip
 from omniges.workspace import Workspace, lasting_checkout
@@ -106,6 +110,21 @@ def corpus_clips(params: Params) -> tuple[list[Clip] | None, str | None]:
     )
     first = next(lacking, None) if params.corpus.make else None
     return clips, f"{first} is missing" if first else None
+
+
+def changed_since_record(params: Params, graph: Graph, stage: str) -> dict[str, str]:
+    """Parameters of what comes before a stage that differ from those in dvc.lock, as `old → new`; where the
+    corpus lies does not count.
+    """
+    lock = Path("dvc.lock")
+    recorded = YAML(typ="safe").load(lock.read_text("utf-8"))["stages"] if lock.is_file() else {}
+    found: dict[str, str] = {}
+    for name in graph.closure(stage):
+        before = recorded.get(name, {}).get("params", {}).get("params.yaml")
+        if name != stage and before is not None:
+            found |= changed_params(before, section_values(graph[name], params.model_dump()))
+    found.pop("data.root", None)
+    return found
 
 
 class SnakemakePlan:

@@ -88,7 +88,7 @@ def _possible(plan: Plan, unit: Unit, params: Params) -> Unit:
     """The unit; where there is no corpus, as it can be made from sealed inputs alone (a machine that only
     trains).
     """
-    from omniges.cli.planning import corpus_clips
+    from omniges.cli.planning import changed_since_record, corpus_clips
 
     if unit.names is not None:
         return unit
@@ -103,6 +103,13 @@ def _possible(plan: Plan, unit: Unit, params: Params) -> Unit:
             f"{unit.name}: the corpus is not as it should be ({why or 'made by other code or parameters'}), "
             f"and not all that comes before ({before}) is sealed here. "
             f"Run `snakemake --cores all {unit.stage.name}`."
+        )
+    changed = changed_since_record(params, plan.graph, unit.stage.name)
+    if changed:
+        listed = ", ".join(f"{name}: {change}" for name, change in changed.items())
+        raise PipelineError(
+            f"{unit.name}: what comes before it was made with other parameters than params.yaml has now "
+            f"({listed}), and can't be made anew without a corpus. Set them back, or fetch what they made."
         )
     log.info("%s: no corpus here, so what comes before it is taken as it was sealed", unit.name)
     return alone

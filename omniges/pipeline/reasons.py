@@ -51,8 +51,7 @@ class Changes:
 def changes(unit: Unit, sealed: Manifest) -> Changes:
     """What differs between a unit as it is wanted and as it was sealed."""
     found = Changes(modules=_differing(unit.code, sealed.code))
-    before, now = dict(_leaves(sealed.params)), dict(_leaves(unit.params))
-    found.params = {name: f"{before.get(name)} → {now.get(name)}" for name in _differing(before, now)}
+    found.params = changed_params(sealed.params, unit.params)
     wanted = {item.name: item.inputs for item in unit.items or ()}
     found.new, found.gone = wanted.keys() - sealed.items.keys(), sealed.items.keys() - wanted.keys()
     for item in wanted.keys() & sealed.items.keys():
@@ -60,6 +59,12 @@ def changes(unit: Unit, sealed: Manifest) -> Changes:
     if not found.text():
         found.named = set(unit.files)
     return found
+
+
+def changed_params(before: Mapping[str, Any], now: Mapping[str, Any]) -> dict[str, str]:
+    """Parameters that differ, by their dotted names, as `old → new`."""
+    old, new = dict(_leaves(before)), dict(_leaves(now))
+    return {name: f"{old.get(name)} → {new.get(name)}" for name in sorted(_differing(old, new))}
 
 
 def explain(unit: Unit, sealed: Manifest) -> str:

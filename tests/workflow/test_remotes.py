@@ -77,6 +77,10 @@ def test_a_machine_without_the_corpus_trains_and_its_model_is_at_home_elsewhere(
     assert set(box.snakemake("--forcerun", "train")) == {"train"}  # here it comes out the same
     assert (box.root / "models/demo/a2g/model.safetensors").read_bytes() == made
 
+    node.set(mfcc__hop_s=0.02)
+    done = node.run("omniges", "stage", "train", check=False)
+    assert "than params.yaml has now (mfcc.hop_s: 0.01 → 0.02)" in done.stderr + done.stdout
+    node.set(mfcc__hop_s=0.01)
     weights = node.root / "models/demo/tokenizers/hands/model.safetensors"
     weights.unlink()
     weights.write_text("another")
