@@ -18,7 +18,7 @@ from pathlib import Path
 
 import numpy as np
 import torch
-from step import full_size_model
+from step_arms import full_size_model
 from torch import Tensor
 from torch.utils.flop_counter import FlopCounterMode
 

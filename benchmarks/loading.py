@@ -22,7 +22,8 @@ import lmdb
 import numpy as np
 import torch
 from safetensors.numpy import save_file
-from step import Step, adamw
+from step import adamw
+from step_arms import Step
 from torch.utils.data import DataLoader, RandomSampler
 
 from omniges.config import Params, load_params

@@ -77,7 +77,7 @@ class Projected:
     """Conditions as the transformer takes them in; the same at every flow time."""
 
     heard: Tensor  # [B, N, C] what is heard at each gesture token's own time
-    said: Tensor  # [B, N, C] the words around it
+    said: Tensor | float  # [B, N, C] the words around it; 0 without words
     audio: Tensor  # [B, S, audio width] tokens
 
 
@@ -189,7 +189,7 @@ class A2G(nn.Module):
             audio=audio,
             frames=heard.frames,
             tokens=heard.frames.unflatten(1, (-1, FRAMES_PER_CODE)).any(-1),
-            text=self.text_in(self.dropout(heard.text.float())),
+            text=self._words(heard.text),
             text_mask=heard.text_mask,
             text_time_s=heard.text_span_s.float().mean(-1),
             said=self._said(heard),
@@ -200,22 +200,27 @@ class A2G(nn.Module):
         """What `states` makes of the conditions alone; worth keeping where the flow takes several steps."""
         heard = self._grouped(conditions.audio, conditions.frames, FRAMES_PER_CODE)
         known = conditions.frames.unflatten(1, (-1, FRAMES_PER_CODE)).any(-1)
-        said = conditions.said @ (conditions.text * conditions.text_mask[..., None])
         span = self.config.sizes.audio_frames_per_token
         return Projected(
             heard=torch.where(known[..., None], self.heard_in(heard), self.unheard),
-            said=self.said_in(said.transpose(1, 2)).transpose(1, 2),
+            said=self._words_around(conditions),
             audio=self.audio_in(self._grouped(conditions.audio, conditions.frames, span)),
         )
 
     def states(
-        self, x_t: Tensor, t: Tensor, conditions: Conditions, projected: Projected | None = None
+        self,
+        x_t: Tensor,
+        t: Tensor,
+        given: Tensor,
+        conditions: Conditions,
+        projected: Projected | None = None,
     ) -> Tensor:
         """The gesture tokens' states at flow time t.
 
         Args:
             x_t: [B, N, X] normalised gesture as `tokens` gives it, noisy where t < 1.
-            t: [B, N] flow time of each token, 0 noise, 1 clean (the past that is continued).
+            t: [B] flow time of the tokens that aren't given, 0 noise, 1 clean. Audio and words take it too.
+            given: [B, N] bool, the past that is continued: clean, at flow time 1.
             conditions: from `listen`.
             projected: of these conditions, from `project`; None makes it here.
         Returns:
@@ -225,9 +230,8 @@ class A2G(nn.Module):
         gesture = self.gesture_in(x_t) + projected.heard + projected.said
         span = self.config.sizes.audio_frames_per_token
         token_time_s = self._frame_time_s(x_t.shape[1] * FRAMES_PER_CODE, x_t.device)
-        # Audio and words take the window's time, the noisiest of the tokens that exist.
-        window_t = torch.where(conditions.tokens, t, 1.0).amin(dim=1, keepdim=True)
-        shared = self.flow_time(window_t) + conditions.speaker[:, None]
+        moment = self.flow_time(torch.stack([t, torch.ones_like(t)], 1)) + conditions.speaker[:, None]
+        shared = moment[:, :1]
         streams = {
             "text": Stream(
                 tokens=conditions.text,
@@ -244,25 +248,29 @@ class A2G(nn.Module):
             "gesture": Stream(
                 tokens=gesture,
                 time_s=_centres(token_time_s, FRAMES_PER_CODE).expand(len(t), -1),
-                condition=self.flow_time(t) + conditions.speaker[:, None],
+                condition=moment,
                 mask=conditions.tokens,
+                row=given.long(),
             ),
         }
         return self.transformer(streams)
 
-    def forward(self, x_t: Tensor, t: Tensor, heard: Heard, codes: Tensor, keep_audio: Tensor) -> Prediction:
+    def forward(
+        self, x_t: Tensor, t: Tensor, given: Tensor, heard: Heard, codes: Tensor, keep_audio: Tensor
+    ) -> Prediction:
         """One training pass.
 
         Args:
             x_t: [B, N, X].
-            t: [B, N].
+            t: [B].
+            given: [B, N].
             heard: features; text that is to be withheld has its mask False already.
             codes: [B, N, P, Q] int64, the truth that coarser levels tell finer ones.
             keep_audio: [B] bool, False where the audio is withheld (classifier-free training).
         """
         conditions = self.listen(heard)
         conditions = replace(conditions, frames=conditions.frames & keep_audio[:, None])
-        states = self.states(x_t, t, conditions)
+        states = self.states(x_t, t, given, conditions)
         return Prediction(codes=self.code_head(states, codes), side=self.side(states))
 
     def tokens(self, latent: Tensor, frames: Callable[[], Tensor]) -> Tensor:
@@ -289,6 +297,17 @@ class A2G(nn.Module):
         start_s, end_s = heard.text_span_s.float()[:, None].unbind(-1)
         common_s = torch.minimum(end_s, edges_s[:, 1:]) - torch.maximum(start_s, edges_s[:, :-1])
         return common_s.clamp(min=0) * (self.config.data.fps / FRAMES_PER_CODE)
+
+    def _words(self, text: Tensor) -> Tensor:
+        if not text.shape[1]:
+            return text.new_zeros(len(text), 0, self.config.sizes.text_width, dtype=torch.float32)
+        return self.text_in(self.dropout(text.float()))
+
+    def _words_around(self, conditions: Conditions) -> Tensor | float:
+        if not conditions.text.shape[1]:
+            return 0.0
+        said = conditions.said @ (conditions.text * conditions.text_mask[..., None])
+        return self.said_in(said.transpose(1, 2)).transpose(1, 2)
 
     def _grouped(self, audio: Tensor, frames: Tensor, span: int) -> Tensor:
         # Withheld and missing frames are zeroed, since padding may hold anything.

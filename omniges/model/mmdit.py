@@ -24,8 +24,9 @@ class Stream:
 
     tokens: Tensor  # [B, S, C]
     time_s: Tensor  # [B, S] seconds
-    condition: Tensor  # [B, S, D] or [B, 1, D]: flow time and speaker
+    condition: Tensor  # [B, K, D] flow time and speaker; K is S, or 1 for all tokens, or see `row`
     mask: Tensor | None  # [B, S] bool, True for real tokens; None where all are real
+    row: Tensor | None = None  # [B, S] int64, which of the K conditions a token takes
 
 
 class StreamLayer(nn.Module):
@@ -79,6 +80,15 @@ class StreamLayer(nn.Module):
         )
         self.dropout = nn.Dropout(dropout)
 
+    def modulations(self, stream: Stream) -> tuple[Tensor, ...]:
+        """Shifts, scales and gates for the stream's tokens, each [B, S or 1, C]. Tokens that share a
+        condition share one product.
+        """
+        found = self.modulation(stream.condition)
+        if stream.row is not None:
+            found = found.gather(1, stream.row[..., None].expand(-1, -1, found.shape[-1]))
+        return found.chunk(6 if self.feeds_on else 2, dim=-1)
+
     def modulate(self, x: Tensor, shift: Tensor, scale: Tensor) -> Tensor:
         """Norm whose shift and scale come from the condition: x [B, S, C], shift and scale [B, S or 1, C]."""
         return F.layer_norm(x, (self.width,)) * (1 + scale) + shift
@@ -104,17 +114,17 @@ class JointLayer(nn.Module):
     def forward(
         self,
         states: dict[str, Tensor],
-        conditions: dict[str, Tensor],
+        streams: Mapping[str, Stream],
         rotations: dict[str, Rotation],
         mask: Tensor | None,
     ) -> dict[str, Tensor]:
-        """states: [B, S, R, C] a stream; conditions: [B, S or 1, D]; mask: [B, sum of S]. Returns the new
+        """states: [B, S, R, C] a stream; streams: their conditions; mask: [B, sum of S]. Returns the new
         states.
         """
         asked, keys, values, rest = {}, [], [], {}
         for name, state in states.items():
             own = self._own(name)
-            modulation = own.modulation(conditions[name]).chunk(6 if own.feeds_on else 2, dim=-1)
+            modulation = own.modulations(streams[name])
             branch, passed, beta = own.attention_residual.read(state)
             normed = own.modulate(branch, modulation[0], modulation[1])
             key, value = own.keys(normed, rotations[name])
@@ -213,8 +223,7 @@ class MMDiT(nn.Module):
             target.device,
         )
         rotations = {name: rotation_at(stream.time_s, self.head_dim) for name, stream in present.items()}
-        conditions = {name: stream.condition for name, stream in present.items()}
         states = {name: expand(stream.tokens, self.residual_streams) for name, stream in present.items()}
         for layer in self.layers:
-            states = layer(states, conditions, rotations, mask)
+            states = layer(states, present, rotations, mask)
         return self.norm(collapse(states[self.target]))

@@ -104,9 +104,12 @@ class WindowSampler:
         stays.
         """
         variants, batch = self.n_variants, len(x_t)
-        times = torch.where(past.given, 1.0, t).to(x_t)
         states = self.model.states(
-            x_t.repeat(variants, 1, 1), times.repeat(variants, 1), self.conditions, self.projected
+            x_t.repeat(variants, 1, 1),
+            x_t.new_full((variants * batch,), t),
+            past.given.repeat(variants, 1),
+            self.conditions,
+            self.projected,
         )
         side = guide(self.model.side(states).unflatten(0, (variants, batch)), self.weights)
 

@@ -57,7 +57,7 @@ def check_draws(draws: Draws, config: ModelConfig, batch_size: int, window_frame
     tokens = (batch_size, window_frames // FRAMES_PER_CODE)
     for name, kind, *shape in (
         ("noise", "float", *tokens, config.token_width),
-        ("t", "float", *tokens),
+        ("t", "float", batch_size),
         ("given", "bool", *tokens),
         ("past_noise", "float", batch_size),
         ("keep_audio", "bool", batch_size),
@@ -98,9 +98,11 @@ def watch(model: A2G) -> None:
         _check("code head, output", "latent", found.latent, "float", *tokens, data.parts, data.code_dim)
 
     def answered(_: nn.Module, given: tuple[Any, ...], found: Any) -> None:
-        x_t, t = given[:2]
-        _check("model, input", "x_t", x_t, "float", *t.shape, model.config.token_width)
-        side = (t.shape[0], t.shape[1] * FRAMES_PER_CODE, SIDE_WIDTH)
+        x_t, t, past = given[:3]
+        size, n_tokens = past.shape
+        _check("model, input", "x_t", x_t, "float", size, n_tokens, model.config.token_width)
+        _check("model, input", "t", t, "float", size)
+        side = (size, n_tokens * FRAMES_PER_CODE, SIDE_WIDTH)
         _check("model, output", "side", found.side, "float", *side)
 
     model.fusion.register_forward_hook(fused)

@@ -23,7 +23,7 @@ class Draws:
     """What chance decided for a batch."""
 
     noise: Tensor  # [B, N, X]
-    t: Tensor  # [B, N] flow time, 1 for the clean past
+    t: Tensor  # [B] flow time of what isn't given
     given: Tensor  # [B, N] bool, the clean past
     past_noise: Tensor  # [B] deviation of the noise that the past is blurred with
     keep_audio: Tensor  # [B] bool
@@ -55,7 +55,7 @@ def draw(train: TrainParams, where: Sequence[tuple[int | str, ...]], n_tokens: i
     keep = torch.tensor(kept)
     return Draws(
         noise=torch.stack(noise),
-        t=torch.where(given, 1.0, torch.tensor(t)[:, None]),
+        t=torch.tensor(t),
         given=given,
         past_noise=torch.tensor(blur),
         keep_audio=keep[:, 0],

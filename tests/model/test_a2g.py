@@ -9,6 +9,8 @@ from omniges.errors import ShapeError
 from omniges.model.a2g import UNKNOWN_SPEAKER
 from omniges.model.config import ModelConfig
 
+PAST = torch.arange(8)[None] < 2
+
 
 @pytest.fixture(scope="module")
 def net():
@@ -17,8 +19,8 @@ def net():
 
 def states(net, heard, tokens=8, seed=1):
     g = torch.Generator().manual_seed(seed)
-    x_t, t = torch.randn(2, tokens, 1660, generator=g), torch.rand(2, tokens, generator=g)
-    return net.states(x_t, t, net.listen(heard))
+    x_t, t = torch.randn(2, tokens, 1660, generator=g), torch.rand(2, generator=g)
+    return net.states(x_t, t, PAST.expand(2, -1)[:, :tokens], net.listen(heard))
 
 
 def test_padded_frames_hold_no_power(net):
@@ -64,25 +66,34 @@ def test_absent_text_costs_nothing():
     assert called
 
 
+def test_without_words_no_weight_of_the_text_is_read():
+    """Nor does one get a gradient, which the optimizer would keep averages of."""
+    net, heard = toys.model(), toys.heard(words=0)
+    states(net, heard).sum().backward()
+    of_text = {n for n, _ in net.named_parameters() if ".text." in n or n.startswith(("text_in", "said_in"))}
+    assert of_text
+    assert not [name for name, p in net.named_parameters() if name in of_text and p.grad is not None]
+
+
 def test_withheld_audio_leaves_no_trace_of_it(net):
     one, other = net.listen(toys.heard(seed=0)), net.listen(toys.heard(seed=5))
-    x_t, t = torch.randn(2, 8, 1660), torch.rand(2, 8)
+    x_t, t, past = torch.randn(2, 8, 1660), torch.rand(2), PAST.expand(2, -1)
     other = replace(other, text=one.text, text_time_s=one.text_time_s)
-    deaf = net.states(x_t, t, one.without_audio().without_text())
+    deaf = net.states(x_t, t, past, one.without_audio().without_text())
     torch.testing.assert_close(
-        deaf, net.states(x_t, t, other.without_audio().without_text()), atol=1e-5, rtol=1e-5
+        deaf, net.states(x_t, t, past, other.without_audio().without_text()), atol=1e-5, rtol=1e-5
     )
-    assert not torch.allclose(deaf, net.states(x_t, t, one), atol=1e-2)
+    assert not torch.allclose(deaf, net.states(x_t, t, past, one), atol=1e-2)
 
 
 def test_a_batch_is_its_rows(net):
     heard = toys.heard()
-    x_t, t = torch.randn(2, 8, 1660), torch.rand(2, 8)
-    both = net.states(x_t, t, net.listen(heard))
+    x_t, t = torch.randn(2, 8, 1660), torch.rand(2)
+    both = net.states(x_t, t, PAST.expand(2, -1), net.listen(heard))
     for row in range(2):
         alone = type(heard)(**{k: v[row : row + 1] for k, v in vars(heard).items()})
         torch.testing.assert_close(
-            net.states(x_t[row : row + 1], t[row : row + 1], net.listen(alone))[0],
+            net.states(x_t[row : row + 1], t[row : row + 1], PAST, net.listen(alone))[0],
             both[row],
             atol=1e-4,
             rtol=1e-4,
@@ -97,12 +108,17 @@ def test_nobody_in_particular_has_an_embedding_of_its_own(net):
     assert not torch.allclose(states(net, unknown), states(net, heard), atol=1e-3)
 
 
-def test_every_token_has_a_flow_time_of_its_own(net):
+def test_a_given_token_counts_as_clean(net):
+    """At flow time 1, where noise and gesture are one, being given changes nothing; before, it does."""
     conditions = net.listen(toys.heard())
-    x_t, t = torch.randn(2, 8, 1660), torch.zeros(2, 8)
-    later = t.clone()
-    later[:, 0] = 1.0
-    assert not torch.allclose(net.states(x_t, t, conditions), net.states(x_t, later, conditions), atol=1e-3)
+    x_t, none, past = torch.randn(2, 8, 1660), torch.zeros(2, 8, dtype=torch.bool), PAST.expand(2, -1)
+    early, end = torch.zeros(2), torch.ones(2)
+    assert not torch.allclose(
+        net.states(x_t, early, none, conditions), net.states(x_t, early, past, conditions), atol=1e-3
+    )
+    torch.testing.assert_close(
+        net.states(x_t, end, none, conditions), net.states(x_t, end, past, conditions), atol=1e-5, rtol=1e-5
+    )
 
 
 def test_wrong_shapes_are_named(net):

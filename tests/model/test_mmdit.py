@@ -111,6 +111,21 @@ def test_the_order_of_tokens_within_a_stream_means_nothing_their_time_everything
     assert not torch.allclose(net({**streams, "audio": moved}), net(streams), atol=1e-3)
 
 
+def test_tokens_that_share_a_condition_may_share_its_row():
+    net = network()
+    streams = {n: stream(n, 6) for n in WIDTHS}
+    gesture = streams["gesture"]
+    row = torch.tensor([[1, 1, 0, 0, 0, 0], [1, 0, 0, 0, 1, 0]])
+    shared = replace(gesture, condition=gesture.condition[:, :2], row=row)
+    each = gesture.condition[torch.arange(2)[:, None], row]
+    torch.testing.assert_close(
+        net({**streams, "gesture": shared}),
+        net({**streams, "gesture": replace(gesture, condition=each)}),
+        atol=1e-5,
+        rtol=1e-5,
+    )
+
+
 def test_under_autocast_a_cpu_attends_in_float32():
     """What bfloat16 inputs give is the softmax of their products without any further rounding."""
     torch.manual_seed(0)

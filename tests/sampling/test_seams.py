@@ -38,8 +38,7 @@ class Walker:
     def project(self, conditions):
         return None
 
-    def states(self, x_t, t, conditions, projected):
-        given = t == 1
+    def states(self, x_t, t, given, conditions, projected):
         n = x_t.shape[-1]
         steps = torch.where(given, 0.0, x_t.mean(-1) * n**0.5 * STEP)  # noise of deviation STEP
         last = torch.where(given, x_t[..., 0], torch.zeros(())).gather(
