@@ -86,8 +86,10 @@ def model_of(params: Params, arm: str, like: A2G | None = None) -> A2G:
     """The arm's model; it takes over what it can of another one's weights, which saves memory."""
     if arm.endswith("1 stream"):
         params = with_sizes(params, residual_streams=1)
+    elif arm.endswith("no text"):
+        params = with_sizes(params, text_width=0)
     kind = PerFrame if arm == "peer" else A2G
-    if like is not None and kind is A2G and not arm.endswith("1 stream"):
+    if like is not None and kind is A2G and not arm.endswith(("1 stream", "no text")):
         return like
     model = full_size_model(params, kind)
     for name, parameter in like.named_parameters() if like is not None else ():
@@ -133,11 +135,7 @@ class Step:
         size, frames = params.train.batch_per_process, params.train.window_frames
         self.draws = draw(params.train, [("bench", i) for i in range(size)], *draws_shape(self.model, frames))
         old_way = arm in ("with both", "peer")
-        words = max(1, round(WORDS_A_SECOND * frames / params.data.fps))
-        if old_way:
-            words = frames
-        elif arm.endswith("no text"):
-            words = 0
+        words = frames if old_way else max(1, round(WORDS_A_SECOND * frames / params.data.fps))
         self.batch = random_batch(params, words)
         self.listen: Callable[[], object] = lambda: None
         if old_way:

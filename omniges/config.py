@@ -155,7 +155,7 @@ class ModelParams(Section):
     fusion_gate: bool
     context_layers: NonNegativeInt  # temporal convolutions after the fusion's gate
     audio_frames_per_token: Literal[1, 2, 4]  # frames that one token of the audio stream holds
-    text_width: PositiveInt
+    text_width: NonNegativeInt  # 0: no text stream; words aren't read, and nothing is spent on them
     audio_width: PositiveInt
     gesture_width: PositiveInt
     layers: PositiveInt

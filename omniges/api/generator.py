@@ -234,6 +234,8 @@ class Omniges:
     def _words(self, transcript: Path | str | Sequence[Word] | None, wave: NDArray[np.float32]) -> list[Word]:
         if transcript is None:
             return []
+        if not self.model.config.sizes.text_width:
+            logger.warning("This model has no text stream (model.text_width: 0): the transcript isn't read.")
         if isinstance(transcript, str | Path):
             return words_of(Path(transcript), wave)
         return list(transcript)

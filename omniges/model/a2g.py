@@ -39,6 +39,12 @@ class Heard:
     text_span_s: Tensor  # [B, W, 2] seconds from the window's start
     speaker: Tensor  # [B] int64 row of the speaker table, or UNKNOWN_SPEAKER
 
+    def without_words(self) -> "Heard":
+        """The same sound, W = 0."""
+        return replace(
+            self, text=self.text[:, :0], text_mask=self.text_mask[:, :0], text_span_s=self.text_span_s[:, :0]
+        )
+
     def to(self, device: torch.device) -> "Heard":
         return Heard(**{f.name: getattr(self, f.name).to(device) for f in fields(self)})
 
@@ -139,23 +145,33 @@ class A2G(nn.Module):
             context_layers=sizes.context_layers,
         )
         self.audio_in = nn.Linear(sizes.fusion_width * sizes.audio_frames_per_token, sizes.audio_width)
-        self.text_in = nn.Sequential(
-            nn.LayerNorm(data.text_width), nn.Linear(data.text_width, sizes.text_width)
-        )
+        if sizes.text_width:
+            self.text_in = nn.Sequential(
+                nn.LayerNorm(data.text_width), nn.Linear(data.text_width, sizes.text_width)
+            )
         self.dropout = nn.Dropout(sizes.dropout)
         self.gesture_in = nn.Linear(config.token_width, sizes.gesture_width)
         # What is heard at a token's own time also reaches it directly: attention would have to learn to
         # find it first.
         self.heard_in = nn.Linear(sizes.fusion_width * FRAMES_PER_CODE, sizes.gesture_width)
         self.unheard = nn.Parameter(torch.zeros(sizes.gesture_width))
-        # The same for words, with what is said just before and after.
-        self.said_in = nn.Conv1d(
-            sizes.text_width, sizes.gesture_width, SAID_TAPS, padding=SAID_TAPS // 2, bias=False
-        )
+        if sizes.text_width:
+            # The same for words, with what is said just before and after.
+            self.said_in = nn.Conv1d(
+                sizes.text_width, sizes.gesture_width, SAID_TAPS, padding=SAID_TAPS // 2, bias=False
+            )
         self.speaker = nn.Embedding(len(data.speakers) + 1, sizes.condition_width)
         self.flow_time = FlowTime(sizes.condition_width)
         self.transformer = MMDiT(
-            {"text": sizes.text_width, "audio": sizes.audio_width, "gesture": sizes.gesture_width},
+            {
+                name: width
+                for name, width in (
+                    ("text", sizes.text_width),
+                    ("audio", sizes.audio_width),
+                    ("gesture", sizes.gesture_width),
+                )
+                if width
+            },
             target="gesture",
             layers=sizes.layers,
             residual_streams=sizes.residual_streams,
@@ -177,6 +193,8 @@ class A2G(nn.Module):
         speaker.
         """
         self._check(heard)
+        if not self.config.sizes.text_width:
+            heard = heard.without_words()
         rows = torch.where(heard.speaker < 0, len(self.config.data.speakers), heard.speaker)
         time_s = self._frame_time_s(heard.frames.shape[1], heard.frames.device)
         audio = self.fusion(

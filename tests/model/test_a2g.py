@@ -66,11 +66,27 @@ def test_absent_text_costs_nothing():
     assert called
 
 
+def of_words(net):
+    return {n for n, _ in net.named_parameters() if ".text." in n or n.startswith(("text_in", "said_in"))}
+
+
+def test_a_model_without_a_text_stream_reads_no_word():
+    net, wordless = toys.model(), toys.model(text_width=0).eval()
+    assert of_words(net)
+    assert not of_words(wordless)
+    heard = toys.heard(words=3)
+    torch.testing.assert_close(states(wordless, heard), states(wordless, heard.without_words()))
+    # What is left of a model that hears no words is the same network.
+    own = net.state_dict()
+    wordless.load_state_dict({name: own[name] for name in wordless.state_dict()})
+    torch.testing.assert_close(states(wordless, heard), states(net.eval(), heard.without_words()))
+
+
 def test_without_words_no_weight_of_the_text_is_read():
     """Nor does one get a gradient, which the optimizer would keep averages of."""
     net, heard = toys.model(), toys.heard(words=0)
     states(net, heard).sum().backward()
-    of_text = {n for n, _ in net.named_parameters() if ".text." in n or n.startswith(("text_in", "said_in"))}
+    of_text = of_words(net)
     assert of_text
     assert not [name for name, p in net.named_parameters() if name in of_text and p.grad is not None]
 
