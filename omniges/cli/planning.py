@@ -15,6 +15,7 @@ from omniges.files import read_json, write_json
 from omniges.pipeline.graph import Graph, read_graph
 from omniges.pipeline.keys import section_values
 from omniges.pipeline.locks import acquire, exclusive, holder
+from omniges.pipeline.manifest import read_manifest
 from omniges.pipeline.plan import Plan
 from omniges.pipeline.progress import Progress
 from omniges.pipeline.reasons import changed_params
@@ -112,17 +113,25 @@ def corpus_clips(params: Params) -> tuple[list[Clip] | None, str | None]:
     return clips, f"{first} is missing" if first else None
 
 
-def changed_since_record(params: Params, graph: Graph, stage: str) -> dict[str, str]:
-    """Parameters of what comes before a stage that differ from those in dvc.lock, as `old → new`; where the
-    corpus lies does not count.
+def changed_since_made(params: Params, graph: Graph, stage: str) -> dict[str, str]:
+    """Parameters of what comes before a stage that differ from those it was made with, as `old → new`: by the
+    seals that the stage is made from, and by dvc.lock for what lies before them. Where the corpus lies does
+    not count.
     """
     lock = Path("dvc.lock")
-    recorded = YAML(typ="safe").load(lock.read_text("utf-8"))["stages"] if lock.is_file() else {}
+    recorded = (YAML(typ="safe").load(lock.read_text("utf-8")) if lock.is_file() else None) or {}
+    near = {up.name for up in graph.upstream(stage)}
     found: dict[str, str] = {}
     for name in graph.closure(stage):
-        before = recorded.get(name, {}).get("params", {}).get("params.yaml")
-        if name != stage and before is not None:
-            found |= changed_params(before, section_values(graph[name], params.model_dump()))
+        made = [recorded.get("stages", {}).get(name, {}).get("params", {}).get("params.yaml")]
+        if name in near:
+            labels = graph[name].parts or ("unit",)
+            made = [
+                sealed and sealed.params for sealed in map(read_manifest, map(graph[name].manifest, labels))
+            ]
+        for before in made:
+            if name != stage and before is not None:
+                found |= changed_params(before, section_values(graph[name], params.model_dump()))
     found.pop("data.root", None)
     return found
 

@@ -88,7 +88,7 @@ def _possible(plan: Plan, unit: Unit, params: Params) -> Unit:
     """The unit; where there is no corpus, as it can be made from sealed inputs alone (a machine that only
     trains).
     """
-    from omniges.cli.planning import changed_since_record, corpus_clips
+    from omniges.cli.planning import changed_since_made, corpus_clips
 
     if unit.names is not None:
         return unit
@@ -104,7 +104,7 @@ def _possible(plan: Plan, unit: Unit, params: Params) -> Unit:
             f"and not all that comes before ({before}) is sealed here. "
             f"Run `snakemake --cores all {unit.stage.name}`."
         )
-    changed = changed_since_record(params, plan.graph, unit.stage.name)
+    changed = changed_since_made(params, plan.graph, unit.stage.name)
     if changed:
         listed = ", ".join(f"{name}: {change}" for name, change in changed.items())
         raise PipelineError(

@@ -14,7 +14,7 @@ from typing import Any, Literal
 
 from omniges.errors import PipelineError
 from omniges.files import half_written, remove
-from omniges.pipeline.graph import Graph
+from omniges.pipeline.graph import Graph, Stage
 from omniges.pipeline.hashes import Hashes, digest
 from omniges.pipeline.keys import canonical
 from omniges.pipeline.manifest import Entry, Manifest, damage, read_manifest, write_manifest
@@ -124,10 +124,12 @@ class Plan:
         sealed here: its item's key is its content. None where that is not possible.
 
         From then on this plan takes those seals for true, since nothing is at hand to check them against.
-        What they list and is here must be undamaged; what is not may be elsewhere (shards of a pack).
+        What they list and is here must be undamaged; what is not may be elsewhere (shards of a pack). A seal
+        whose own inputs are sealed here too must be of these.
 
         Raises:
-            PipelineError: a file of a stage before it was changed after it was sealed.
+            PipelineError: a file of a stage before it was changed after it was sealed, or such a stage was
+                made from other inputs, code or parameters.
         """
         feeding = [self.graph[name] for name in self._builder.feeding(unit.stage)]
         if unit.stage.unit != "one" or unit.stage.reads or any(stage.unit == "clip" for stage in feeding):
@@ -143,6 +145,8 @@ class Plan:
             lambda stage: list(sealed[stage]),
             lambda stage, item: digest(canonical(sealed[stage][item].files)),
         )
+        for stage in feeding:
+            self._refuse_left_behind(stage, sealed)
         inputs = {stage: whole for stage in sealed if (whole := self._contents.whole(stage)) is not None}
 
         def make(unit: Unit, name: str) -> Item:
@@ -156,6 +160,17 @@ class Plan:
             broken = damage(folder, replace(entry, files=here), self.hashes)
             if broken:
                 raise PipelineError(f"{broken} after it was sealed. Fetch it anew (`dvc pull --force`).")
+
+    def _refuse_left_behind(self, stage: Stage, sealed: Mapping[str, Mapping[str, Entry]]) -> None:
+        if stage.unit != "one" or stage.reads or not sealed.keys() >= set(self._builder.feeding(stage)):
+            return  # what it was made from isn't here to tell
+        (unit,) = self.of_stage(stage.name)
+        inputs = self._builder.inputs(stage, unit.label, self._contents) or {}
+        if sealed[stage.name][unit.label].content != unit.key_of(unit.label, inputs):
+            raise PipelineError(
+                f"{stage.name}: what is here was made from other inputs, code or parameters than are here "
+                f"now. Run `omniges stage {stage.name}` first, or fetch all of it anew."
+            )
 
     def _sealed_elsewhere(self, unit: Unit, item: Item, content: str) -> Entry | None:
         """What lies in place, if it was made from the same bytes on a machine that had no corpus to make keys

@@ -76,7 +76,7 @@ def model_card(params: Params, workspace: Workspace, index: PackIndex, parameter
                 "motion codes": _tokenizers(params),
                 "size": f"{parameters / 1e6:.2f} M parameters; {model.layers} layers, "
                 f"gesture width {model.gesture_width}",
-                "training": f"{made['best_step']} of {train.max_steps} steps ({made['chosen_by']}), batch "
+                "training": f"{made['best_step']} steps ({made['chosen_by']}), {_bound(params)}, batch "
                 f"{train.batch_per_process * train.accumulate} a process, lr {train.lr:g}, "
                 f"seed {train.seed}, windows of {train.window_frames} frames",
             }
@@ -203,6 +203,11 @@ def _published(params: Params) -> dict[str, str]:
 
 def _encoder(model: str, kind: str) -> str:
     return f"{kind}: tiny and UNTRAINED" if model == "tiny" else f"{kind}: {model}"
+
+
+def _bound(params: Params) -> str:
+    steps = params.train.max_steps
+    return f"at most {params.train.epochs} epochs" if steps is None else f"at most {steps} steps"
 
 
 def _shards(params: Params) -> str:

@@ -69,7 +69,7 @@ def test_cards_name_data_figures_and_hashes_and_leave_the_digest_alone(trained):
         "c0ffee",
         "hash-of-face",
         "1.23 M",
-        "40 of ",
+        "40 steps (lowest val loss), at most 700 steps",
         "total (their weighted sum): 5.6000",
         "UNTRAINED",
     ):
@@ -97,6 +97,7 @@ def test_cards_of_recorded_people_name_the_terms_and_repeat_to_the_byte(trained)
     first = {name: (trained.a2g / name).read_bytes() for name in (cards.MODEL_CARD, cards.DATA_CARD)}
     assert all(b"CC BY-NC 4.0" in text for text in first.values())
     assert b"synthetic people" not in first[cards.MODEL_CARD]
+    assert b"at most 100 epochs" in first[cards.MODEL_CARD]  # there max_steps is null
     cards.write_cards(params, trained, 1)
     assert {name: (trained.a2g / name).read_bytes() for name in first} == first
 
