@@ -43,6 +43,12 @@ def test_two_ranks_have_the_gradients_of_one_with_the_doubled_batch(tmp_path):
 
 
 @pytest.mark.slow
+def test_a_rank_whose_batches_have_no_words_trains_with_the_others(tmp_path):
+    run(tmp_path, 2, "silence", ranks=2)
+    assert len(json.loads((tmp_path / "curve.json").read_text())) > 1
+
+
+@pytest.mark.slow
 def test_a_run_killed_at_any_moment_goes_on_as_if_nothing_had_happened(tmp_path):
     run(tmp_path / "whole", 4, "steps")
     broken = tmp_path / "broken"

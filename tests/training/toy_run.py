@@ -1,8 +1,10 @@
-"""A toy training run in a process of its own: `python toy_run.py FOLDER BATCH [steps|gradients|forever]`."""
+"""A toy training run in a process of its own: `python toy_run.py FOLDER BATCH [steps|gradients|silence]`."""
 
 import json
 import sys
+from dataclasses import replace
 from pathlib import Path
+from types import SimpleNamespace
 
 sys.path.insert(0, str(Path(__file__).parents[1]))
 
@@ -11,15 +13,31 @@ import torch
 from accelerate import Accelerator
 
 from omniges.training.loop import Data, Trainer
+from omniges.training.stage import make_accelerator
 
 
 def main(folder, batch, mode):
     torch.set_num_threads(1)
     accelerator = Accelerator(cpu=True)
+    if mode == "silence":
+        accelerator = make_accelerator(SimpleNamespace(train=SimpleNamespace(precision="no")))
+
+    def collate(items):
+        """In silence, the second process has no words at all."""
+        found = toys.collate(items)
+        if mode != "silence" or accelerator.is_main_process:
+            return found
+        return replace(
+            found,
+            text=found.text[:, :0],
+            text_mask=found.text_mask[:, :0],
+            text_span_s=found.text_span_s[:, :0],
+        )
+
     limits = {"clip_norm": 1e9} if mode == "gradients" else {}
     trainer = Trainer(
         toys.model(),
-        Data(train=toys.ToyWindows(24), val=toys.ToyWindows(4), collate=toys.collate),
+        Data(train=toys.ToyWindows(24), val=toys.ToyWindows(4), collate=collate),
         toys.train_params(batch_per_process=batch, max_steps=12, **limits),
         accelerator=accelerator,
         folder=folder / "state",
