@@ -99,6 +99,13 @@ def _say_which(params: Params, workspace: Workspace, index: PackIndex) -> None:
         ", ".join(sorted(index.shards)),
         " and ".join(counts),
     )
+    heard = {index.clips[clip].speaker for clip in index.clips_of("train")}
+    unheard = [str(name) for row, name in enumerate(index.speakers) if row not in heard]
+    if unheard:
+        logger.warning(
+            "train.shards: no train clip of speaker %s is in them; the model won't know how they move.",
+            ", ".join(unheard),
+        )
 
 
 def latent_std(pack: Pack, codebooks: Tensor) -> Tensor:
