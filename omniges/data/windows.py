@@ -185,6 +185,8 @@ class WindowDataset(Dataset[Batch]):
         return _Words(self.pack.view(clip, "text")[first:last], spans[first:last] - start_s)
 
     def _padded(self, words: Sequence["_Words | None"]) -> dict[str, Tensor]:
+        # One masked word at least: of several processes, all must have a gradient for the text stream, which
+        # is cheaper than to search for weights without one in every step.
         longest = max((len(found.spans_s) for found in words if found), default=1)
         text = np.zeros((len(words), longest, self.pack.index.text_width), self.pack.index.dtype)
         mask = np.zeros((len(words), longest), np.bool_)

@@ -127,6 +127,7 @@ def read_references(
     faults: list[ClipFault] = []
     for clip in progress(clips, "listening for onsets"):
         try:
+            tree.motion(clip)
             references.append(
                 Reference(
                     clip=clip,

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from accelerate import Accelerator, DistributedDataParallelKwargs
+from accelerate import Accelerator
 from torch import Tensor
 
 from omniges import checkpoint, tracking
@@ -85,9 +85,7 @@ def make_accelerator(params: Params) -> Accelerator:
     wanted = int(os.environ.get("WORLD_SIZE", "1"))
     # Without being told, accelerate takes each process of torchrun for one alone where there is no GPU.
     on_cpu = wanted > 1 and not torch.cuda.is_available()
-    # A batch of silence has no words, so the text stream gets no gradient from one process of many.
-    uneven = DistributedDataParallelKwargs(find_unused_parameters=True)
-    accelerator = Accelerator(mixed_precision=params.train.precision, cpu=on_cpu, kwargs_handlers=[uneven])
+    accelerator = Accelerator(mixed_precision=params.train.precision, cpu=on_cpu)
     if accelerator.num_processes != wanted:
         raise ConfigError(
             f"train: {wanted} processes were started, but accelerate sees {accelerator.num_processes}. "

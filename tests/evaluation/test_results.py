@@ -139,6 +139,21 @@ def test_one_clip_has_figures_without_intervals(world: World, tmp_path: Path, qu
     assert "nan" not in verdict
 
 
+def test_a_reference_whose_motion_is_gone_is_left_out_and_named(
+    world: World, tmp_path: Path, quick_embedder: None
+):
+    gone = world.test_clips()[1]
+    tree = tmp_path / "tree"
+    shutil.copytree(world.W.raw, tree)
+    next(tree.glob(f"smplxflame_*/{gone}.npz")).unlink()
+    whole = task(world, world.W.generated / "model-seed0", tmp_path / "out")
+    result = standalone.score_folder(replace(whole, root=tree))
+    assert result.summaries["results"].n_clips == len(world.test_clips()) - 1
+    (fault,) = result.scores["results"].faults
+    assert fault.clip == gone
+    assert "missing" in fault.problem
+
+
 def test_pickles_and_absent_files_are_refused(tmp_path: Path, truth: Motion):
     with pytest.raises(DataError, match="no result"):
         read_result(tmp_path, REFERENCE, truth)
