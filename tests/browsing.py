@@ -73,7 +73,9 @@ def until(page, expression, seconds=120):
     """Wait until an expression holds. (Playwright's own waiting needs `eval`, which the pages forbid.)"""
     end = time.monotonic() + seconds
     while not (value := page.evaluate(expression)):
-        assert time.monotonic() < end, f"{expression} did not come true in {seconds} s"
+        if time.monotonic() > end:
+            said = page.evaluate("typeof app === 'object' ? [app.errors, app.busy, app.takes.length] : null")
+            pytest.fail(f"{expression} did not come true in {seconds} s; errors, busy, takes: {said}")
         page.wait_for_timeout(50)
     return value
 

@@ -63,7 +63,7 @@ def test_page_plays_in_step_with_its_sound_and_needs_no_network(chromium, page_o
         assert np.abs(times[:, 0] - times[:, 1]).max() < 0.040, "motion and sound apart by more than 40 ms"
         assert times[-1, 1] > times[0, 1] + 0.5, "the sound's clock does not run"
         assert page.evaluate("document.getElementById('sound').duration") == pytest.approx(8.0, abs=0.09)
-        assert moved(first, settled(watched)) > 0.01, "the picture stands still"
+        assert moved(first, settled(watched)) > 0.002, "the picture stands still"
         assert [url for url in watched.requests if not url.startswith(("file:", "data:", "blob:"))] == []
         assert (watched.said, page.evaluate("omniges.errors")) == ([], [])
 
