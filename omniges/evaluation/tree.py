@@ -127,7 +127,7 @@ def read_references(
     faults: list[ClipFault] = []
     for clip in progress(clips, "listening for onsets"):
         try:
-            tree.motion(clip)
+            tree.motion(clip)  # it is read again when it is scored; here only so that a bad one is left out
             references.append(
                 Reference(
                     clip=clip,
