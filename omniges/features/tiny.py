@@ -9,9 +9,8 @@ from typing import Any
 
 from omniges.features.source import UNTRAINED_KEY, quiet
 
+_LETTERS = "abcdefghijklmnopqrstuvwxyz'"
 _CHARACTERS = "abcdefghijklmnopqrstuvwxyz0123456789'-.,!?&<>[]()/"
-_PLACE = 0.1
-"""Size of the untrained text encoder's position embeddings, in those of its pieces."""
 _SPECIAL = ("[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]")
 
 
@@ -41,26 +40,31 @@ def build_wavlm(folder: Path, *, layers: int, seed: int) -> None:
 
 
 def build_text_encoder(folder: Path, *, layers: int, seed: int) -> None:
-    """Save a BERT of hidden width 1024 that spells: one piece a character."""
+    """Save a T5 of hidden width 1024 that spells: a piece is two letters, or one.
+
+    T5 allows attention and feed-forward layers narrower than the hidden width, so that a word costs a
+    twentieth of what a BERT of that width asks for, and has no places among a word's variance: untrained,
+    nothing would look past them.
+    """
     import torch
-    from transformers import BertConfig, BertModel
+    from transformers import T5Config, T5Model
 
     tokenizer = _spelling_tokenizer()
-    config = BertConfig(
+    config = T5Config(
         vocab_size=len(tokenizer),
-        hidden_size=1024,
-        num_hidden_layers=layers,
-        num_attention_heads=8,
-        intermediate_size=128,
-        max_position_embeddings=2048,
+        d_model=1024,
+        num_layers=layers,
+        num_heads=2,
+        d_kv=16,
+        d_ff=64,
+        num_decoder_layers=1,  # the library asks for one; only the encoder is read
+        pad_token_id=tokenizer.pad_token_id,
+        eos_token_id=tokenizer.sep_token_id,
     )
     setattr(config, UNTRAINED_KEY, True)
-    with torch.random.fork_rng(devices=[]), torch.no_grad():
+    with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
-        model = BertModel(config, add_pooling_layer=False)
-        # Drawn like the pieces' embeddings, places would make up 40 % of a word's variance: training teaches
-        # a real encoder to look past them, and here nothing does.
-        model.embeddings.position_embeddings.weight.mul_(_PLACE)
+        model = T5Model(config)
     with quiet():
         model.save_pretrained(folder)
     tokenizer.save_pretrained(folder)
@@ -70,7 +74,8 @@ def _spelling_tokenizer() -> Any:
     from tokenizers import Tokenizer, models, normalizers, pre_tokenizers, processors
     from transformers import PreTrainedTokenizerFast
 
-    pieces = [*_SPECIAL, *_CHARACTERS, *(f"##{c}" for c in _CHARACTERS)]
+    spelled = [*_CHARACTERS, *(first + second for first in _LETTERS for second in _LETTERS)]
+    pieces = [*_SPECIAL, *spelled, *(f"##{piece}" for piece in spelled)]
     vocabulary = {piece: index for index, piece in enumerate(pieces)}
     spelling = Tokenizer(models.WordPiece(vocabulary, unk_token="[UNK]", max_input_chars_per_word=100))
     spelling.normalizer = normalizers.Sequence(

@@ -7,12 +7,12 @@ import pytest
 import torch
 from tokenizers import pre_tokenizers
 from transformers import (
-    AutoModel,
     AutoTokenizer,
     RobertaConfig,
     RobertaModel,
     RobertaTokenizerFast,
     T5Config,
+    T5EncoderModel,
     T5Model,
 )
 
@@ -61,7 +61,7 @@ def roberta(folder: Path) -> Path:
 def test_a_word_is_the_mean_of_its_pieces(tiny_encoders, layer):
     folder = tiny_encoders[1] / "text"
     got = load_text_encoder(folder, layer=layer, device="cpu")(WORDS, 64)
-    tokenizer, model = AutoTokenizer.from_pretrained(folder), AutoModel.from_pretrained(folder).eval()
+    tokenizer, model = AutoTokenizer.from_pretrained(folder), T5EncoderModel.from_pretrained(folder).eval()
     pieces = [tokenizer.encode(word, add_special_tokens=False) for word in WORDS]
     ids = [tokenizer.cls_token_id, *(i for word in pieces for i in word), tokenizer.sep_token_id]
     with torch.inference_mode():

@@ -141,7 +141,7 @@ def test_what_is_no_wavlm_of_width_768_is_refused(tmp_path, tiny_encoders):
     random_wavlm().save_pretrained(tmp_path / "narrow")
     with pytest.raises(CheckpointError, match="got hidden width 96, wanted 768"):
         load_wavlm(tmp_path / "narrow", layer=-1, compute="float32")
-    with pytest.raises(CheckpointError, match="got a bert model, wanted wavlm"):
+    with pytest.raises(CheckpointError, match="got a t5 model, wanted wavlm"):
         load_wavlm(tiny_encoders[1] / "text", layer=-1, compute="float32")
     with pytest.raises(CheckpointError, match="can't be loaded"):
         load_wavlm(tmp_path, layer=-1, compute="float32")

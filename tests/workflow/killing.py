@@ -53,7 +53,7 @@ IMPORTED_LATE = (
     "soxr",
     "tokenizers",
     "transformers.models.auto.modeling_auto",
-    "transformers.models.bert.modeling_bert",
+    "transformers.models.t5.modeling_t5",
     "transformers.models.wavlm.modeling_wavlm",
     "omniges.corpus.clips",
     "omniges.corpus.card",
