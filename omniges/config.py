@@ -158,6 +158,7 @@ class ModelParams(Section):
     text_width: NonNegativeInt  # 0: no text stream; words aren't read, and nothing is spent on them
     audio_width: PositiveInt
     gesture_width: PositiveInt
+    context_reads_gesture: bool  # false: audio and words run once for all flow steps, unaware of the gesture
     layers: PositiveInt
     heads: PositiveInt
     head_dim: PositiveInt

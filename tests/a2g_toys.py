@@ -24,6 +24,7 @@ def sizes(**changes):
         "text_width": 8,
         "audio_width": 12,
         "gesture_width": 20,
+        "context_reads_gesture": True,
         "layers": 2,
         "heads": 2,
         "head_dim": 8,

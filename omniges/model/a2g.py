@@ -16,7 +16,7 @@ from omniges.errors import ShapeError
 from omniges.model.config import ModelConfig
 from omniges.model.fusion import AudioFusion
 from omniges.model.head import CodeHead, CodePrediction, LatentHead
-from omniges.model.mmdit import MMDiT, Stream
+from omniges.model.mmdit import Memory, MMDiT, Stream
 from omniges.motion.layout import FRAMES_PER_CODE, SIDE_WIDTH
 
 SAID_TAPS = 9
@@ -85,6 +85,7 @@ class Projected:
     heard: Tensor  # [B, N, C] what is heard at each gesture token's own time
     said: Tensor | float  # [B, N, C] the words around it; 0 without words
     audio: Tensor  # [B, S, audio width] tokens
+    memory: Memory | None  # of audio and words, where they don't read the gesture
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -173,6 +174,7 @@ class A2G(nn.Module):
                 if width
             },
             target="gesture",
+            context_reads_target=sizes.context_reads_gesture,
             layers=sizes.layers,
             residual_streams=sizes.residual_streams,
             condition_width=sizes.condition_width,
@@ -219,10 +221,17 @@ class A2G(nn.Module):
         heard = self._grouped(conditions.audio, conditions.frames, FRAMES_PER_CODE)
         known = conditions.frames.unflatten(1, (-1, FRAMES_PER_CODE)).any(-1)
         span = self.config.sizes.audio_frames_per_token
+        audio = self.audio_in(self._grouped(conditions.audio, conditions.frames, span))
+        memory = None
+        if not self.transformer.context_reads_target:
+            # What is heard and said is clean, as at flow time 1, and the same along the flow.
+            clean = self.flow_time(conditions.speaker.new_ones(len(audio), 1)) + conditions.speaker[:, None]
+            memory = self.transformer.remember(self._context(conditions, audio, clean))
         return Projected(
             heard=torch.where(known[..., None], self.heard_in(heard), self.unheard),
             said=self._words_around(conditions),
-            audio=self.audio_in(self._grouped(conditions.audio, conditions.frames, span)),
+            audio=audio,
+            memory=memory,
         )
 
     def states(
@@ -237,7 +246,8 @@ class A2G(nn.Module):
 
         Args:
             x_t: [B, N, X] normalised gesture as `tokens` gives it, noisy where t < 1.
-            t: [B] flow time of the tokens that aren't given, 0 noise, 1 clean. Audio and words take it too.
+            t: [B] flow time of the tokens that aren't given, 0 noise, 1 clean. Audio and words that read the
+                gesture take it too.
             given: [B, N] bool, the past that is continued: clean, at flow time 1.
             conditions: from `listen`.
             projected: of these conditions, from `project`; None makes it here.
@@ -246,32 +256,16 @@ class A2G(nn.Module):
         """
         projected = self.project(conditions) if projected is None else projected
         gesture = self.gesture_in(x_t) + projected.heard + projected.said
-        span = self.config.sizes.audio_frames_per_token
-        token_time_s = self._frame_time_s(x_t.shape[1] * FRAMES_PER_CODE, x_t.device)
         moment = self.flow_time(torch.stack([t, torch.ones_like(t)], 1)) + conditions.speaker[:, None]
-        shared = moment[:, :1]
-        streams = {
-            "text": Stream(
-                tokens=conditions.text,
-                time_s=conditions.text_time_s,
-                condition=shared,
-                mask=conditions.text_mask,
-            ),
-            "audio": Stream(
-                tokens=projected.audio,
-                time_s=_centres(token_time_s, span).expand(len(t), -1),
-                condition=shared,
-                mask=conditions.frames.unflatten(1, (-1, span)).any(-1),
-            ),
-            "gesture": Stream(
-                tokens=gesture,
-                time_s=_centres(token_time_s, FRAMES_PER_CODE).expand(len(t), -1),
-                condition=moment,
-                mask=conditions.tokens,
-                row=given.long(),
-            ),
-        }
-        return self.transformer(streams)
+        context = self._context(conditions, projected.audio, moment[:, :1])
+        own = Stream(
+            tokens=gesture,
+            time_s=self._token_time_s(conditions, FRAMES_PER_CODE),
+            condition=moment,
+            mask=conditions.tokens,
+            row=given.long(),
+        )
+        return self.transformer({**context, "gesture": own}, projected.memory)
 
     def forward(
         self, x_t: Tensor, t: Tensor, given: Tensor, heard: Heard, codes: Tensor, keep_audio: Tensor
@@ -307,6 +301,31 @@ class A2G(nn.Module):
     def side(self, states: Tensor) -> Tensor:
         """Jaw and eyes of every frame from the token states: [B, N, C] to [B, T, 9], normalised."""
         return self.side_head(states).unflatten(-1, (FRAMES_PER_CODE, SIDE_WIDTH)).flatten(1, 2)
+
+    def _context(self, conditions: Conditions, audio: Tensor, condition: Tensor) -> dict[str, Stream]:
+        """Words and audio tokens [B, S, audio width] on their way into the transformer, all under one
+        condition [B, 1, D].
+        """
+        span = self.config.sizes.audio_frames_per_token
+        return {
+            "text": Stream(
+                tokens=conditions.text,
+                time_s=conditions.text_time_s,
+                condition=condition,
+                mask=conditions.text_mask,
+            ),
+            "audio": Stream(
+                tokens=audio,
+                time_s=self._token_time_s(conditions, span),
+                condition=condition,
+                mask=conditions.frames.unflatten(1, (-1, span)).any(-1),
+            ),
+        }
+
+    def _token_time_s(self, conditions: Conditions, span: int) -> Tensor:
+        """[B, T / span] seconds, the middle of every token of `span` frames."""
+        frame_time_s = self._frame_time_s(conditions.frames.shape[1], conditions.frames.device)
+        return _centres(frame_time_s, span).expand(len(conditions.frames), -1)
 
     def _said(self, heard: Heard) -> Tensor:
         """[B, N, W] share of each gesture token's time that each word fills."""

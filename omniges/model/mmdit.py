@@ -29,6 +29,30 @@ class Stream:
     row: Tensor | None = None  # [B, S] int64, which of the K conditions a token takes
 
 
+@dataclass(frozen=True, kw_only=True)
+class KeyValue:
+    """What the tokens of one layer answer, in one order of streams."""
+
+    key: Tensor  # [B, H, S, E] turned
+    value: Tensor  # [B, H, S, E]
+
+    @staticmethod
+    def cat(parts: "Sequence[KeyValue]") -> "KeyValue":
+        if len(parts) == 1:
+            return parts[0]
+        return KeyValue(
+            key=torch.cat([part.key for part in parts], 2), value=torch.cat([part.value for part in parts], 2)
+        )
+
+
+@dataclass(frozen=True, kw_only=True)
+class Memory:
+    """Streams that have been through all layers without the target."""
+
+    layers: Sequence[KeyValue]
+    mask: Tensor | None  # [B, S] bool, True for real tokens; None where all are real
+
+
 class StreamLayer(nn.Module):
     """What one modality owns of one layer: projections, norms, feed-forward, residual streams.
 
@@ -93,11 +117,11 @@ class StreamLayer(nn.Module):
         """Norm whose shift and scale come from the condition: x [B, S, C], shift and scale [B, S or 1, C]."""
         return F.layer_norm(x, (self.width,)) * (1 + scale) + shift
 
-    def keys(self, x: Tensor, rotation: Rotation) -> tuple[Tensor, Tensor]:
-        """Normed tokens [B, S, C] to turned keys and values, each [B, H, S, E]."""
+    def keys(self, x: Tensor, rotation: Rotation) -> KeyValue:
+        """Normed tokens [B, S, C] to turned keys, and values."""
         key, value = self.key_value(x).chunk(2, dim=-1)
         key, value = split_heads(key, self.heads), split_heads(value, self.heads)
-        return rotate(self.key_norm(key.float()), rotation), value
+        return KeyValue(key=rotate(self.key_norm(key.float()), rotation), value=value)
 
     def queries(self, x: Tensor, rotation: Rotation) -> Tensor:
         """Normed tokens [B, S, C] to turned queries [B, H, S, E]."""
@@ -115,30 +139,40 @@ class JointLayer(nn.Module):
         self,
         states: dict[str, Tensor],
         streams: Mapping[str, Stream],
-        rotations: dict[str, Rotation],
+        rotations: Mapping[str, Rotation],
         mask: Tensor | None,
-    ) -> dict[str, Tensor]:
-        """states: [B, S, R, C] a stream; streams: their conditions; mask: [B, sum of S]. Returns the new
-        states.
+        memory: KeyValue | None = None,
+    ) -> tuple[dict[str, Tensor], KeyValue]:
+        """Move some streams on.
+
+        Args:
+            states: [B, S, R, C] of each.
+            streams: their conditions.
+            rotations: their angles.
+            mask: [B, tokens of the memory, then of these streams] bool.
+            memory: of this layer, from streams that ask nothing here.
+        Returns:
+            the new states, of those that anything after this layer reads; what these streams answer.
         """
-        asked, keys, values, rest = {}, [], [], {}
+        asked, answers, rest = {}, [], {}
         for name, state in states.items():
             own = self._own(name)
             modulation = own.modulations(streams[name])
             branch, passed, beta = own.attention_residual.read(state)
             normed = own.modulate(branch, modulation[0], modulation[1])
-            key, value = own.keys(normed, rotations[name])
-            keys.append(key)
-            values.append(value)
+            answers.append(own.keys(normed, rotations[name]))
             if own.feeds_on:
                 asked[name] = own.queries(normed, rotations[name])
                 rest[name] = (passed, beta, modulation[2:])
-        answers = attend(torch.cat(list(asked.values()), 2), torch.cat(keys, 2), torch.cat(values, 2), mask)
-        answers = answers.split([query.shape[2] for query in asked.values()], dim=2)
+        answer = KeyValue.cat(answers)
+        if not asked:
+            return {}, answer
+        known = answer if memory is None else KeyValue.cat([memory, answer])
+        found = attend(torch.cat(list(asked.values()), 2), known.key, known.value, mask)
+        parts = found.split([query.shape[2] for query in asked.values()], dim=2)
         return {
-            name: _finish(self._own(name), answer, *rest[name])
-            for name, answer in zip(asked, answers, strict=True)
-        }
+            name: _finish(self._own(name), part, *rest[name]) for name, part in zip(asked, parts, strict=True)
+        }, answer
 
     def _own(self, name: str) -> StreamLayer:
         return cast(StreamLayer, self.streams[name])
@@ -160,6 +194,8 @@ class MMDiT(nn.Module):
     Args:
         widths: C of every stream by name.
         target: the stream that is read at the end; the others end with the last layer's keys.
+        context_reads_target: False where the other streams see each other alone, so that what they answer
+            is the same whatever the target holds.
         layers: number of joint layers.
         residual_streams: R; 1 is the ordinary residual.
         condition_width: D.
@@ -174,6 +210,7 @@ class MMDiT(nn.Module):
         widths: Mapping[str, int],
         *,
         target: str,
+        context_reads_target: bool,
         layers: int,
         residual_streams: int,
         condition_width: int,
@@ -183,7 +220,8 @@ class MMDiT(nn.Module):
         dropout: float,
     ) -> None:
         super().__init__()
-        self.target, self.head_dim, self.residual_streams = target, head_dim, residual_streams
+        self.target, self.context_reads_target = target, context_reads_target
+        self.head_dim, self.residual_streams = head_dim, residual_streams
 
         def layer(index: int) -> JointLayer:
             return JointLayer(
@@ -206,24 +244,60 @@ class MMDiT(nn.Module):
         self.layers = nn.ModuleList(layer(index) for index in range(layers))
         self.norm = nn.LayerNorm(widths[target])
 
-    def forward(self, streams: Mapping[str, Stream]) -> Tensor:
+    def forward(self, streams: Mapping[str, Stream], memory: Memory | None = None) -> Tensor:
         """Run the streams that are there; one that is left out, or has no tokens, costs nothing.
 
         Args:
             streams: by name, the target among them.
+            memory: from `remember`, of the other ones, which need not run again then; None runs them.
         Returns:
             [B, S, C] of the target stream, normed.
         """
-        present = {name: stream for name, stream in streams.items() if stream.tokens.shape[1]}
-        target = present[self.target].tokens
-        mask = joint_mask(
-            [stream.mask for stream in present.values()],
-            [stream.tokens.shape[1] for stream in present.values()],
-            len(target),
-            target.device,
-        )
-        rotations = {name: rotation_at(stream.time_s, self.head_dim) for name, stream in present.items()}
-        states = {name: expand(stream.tokens, self.residual_streams) for name, stream in present.items()}
-        for layer in self.layers:
-            states = layer(states, present, rotations, mask)
+        if not self.context_reads_target:
+            memory = self.remember(streams) if memory is None else memory
+            streams = {self.target: streams[self.target]}
+        present = _present(streams)
+        mask = _mask_of(present, memory)
+        states, rotations = self._started(present)
+        for index, layer in enumerate(self.layers):
+            states, _ = layer(
+                states, present, rotations, mask, None if memory is None else memory.layers[index]
+            )
         return self.norm(collapse(states[self.target]))
+
+    def remember(self, streams: Mapping[str, Stream]) -> Memory | None:
+        """Run all streams but the target among themselves; None where none has a token. Only what doesn't
+        read the target may be remembered.
+        """
+        present = _present({name: stream for name, stream in streams.items() if name != self.target})
+        if not present:
+            return None
+        mask = _mask_of(present, None)
+        # Where nothing is real, softmax would divide by zero: all see all, and nobody sees them.
+        seen = None if mask is None else mask | ~mask.any(1, keepdim=True)
+        states, rotations = self._started(present)
+        found = []
+        for layer in self.layers:
+            states, answer = layer(states, present, rotations, seen)
+            found.append(answer)
+        return Memory(layers=found, mask=mask)
+
+    def _started(self, streams: Mapping[str, Stream]) -> tuple[dict[str, Tensor], dict[str, Rotation]]:
+        return (
+            {name: expand(stream.tokens, self.residual_streams) for name, stream in streams.items()},
+            {name: rotation_at(stream.time_s, self.head_dim) for name, stream in streams.items()},
+        )
+
+
+def _present(streams: Mapping[str, Stream]) -> dict[str, Stream]:
+    return {name: stream for name, stream in streams.items() if stream.tokens.shape[1]}
+
+
+def _mask_of(streams: Mapping[str, Stream], memory: Memory | None) -> Tensor | None:
+    """[B, tokens of the memory, then of the streams] bool; None where all are real."""
+    masks = [stream.mask for stream in streams.values()]
+    lengths = [stream.tokens.shape[1] for stream in streams.values()]
+    if memory is not None:
+        masks, lengths = [memory.mask, *masks], [memory.layers[0].key.shape[2], *lengths]
+    tokens = next(iter(streams.values())).tokens
+    return joint_mask(masks, lengths, len(tokens), tokens.device)

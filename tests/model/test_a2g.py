@@ -91,7 +91,44 @@ def test_without_words_no_weight_of_the_text_is_read():
     assert not [name for name, p in net.named_parameters() if name in of_text and p.grad is not None]
 
 
-def test_withheld_audio_leaves_no_trace_of_it(net):
+@pytest.fixture(scope="module")
+def blind():
+    """Its audio and words don't read the gesture."""
+    return toys.jitter(toys.model(context_reads_gesture=False), scale=0.5).eval()
+
+
+def test_context_that_does_not_read_the_gesture_is_the_same_along_the_flow(blind, net):
+    conditions = blind.listen(toys.heard())
+    kept = blind.project(conditions)
+    assert net.project(net.listen(toys.heard())).memory is None
+    past = PAST.expand(2, -1)
+    for t in (torch.zeros(2), torch.tensor([0.3, 0.9])):
+        x_t = torch.randn(2, 8, 1660)
+        assert torch.equal(
+            blind.states(x_t, t, past, conditions, kept), blind.states(x_t, t, past, conditions)
+        )
+        # What it answers hangs on what is heard, on what is said and on the speaker.
+        deaf = blind.project(conditions.without_audio().without_text())
+        assert not torch.allclose(
+            blind.states(x_t, t, past, conditions, replace(kept, memory=deaf.memory)),
+            blind.states(x_t, t, past, conditions, kept),
+            atol=1e-3,
+        )
+
+
+@pytest.mark.parametrize("words", [0, 3])
+def test_every_weight_of_such_context_learns(words):
+    """Data parallel training would wait for a weight without a gradient."""
+    net, heard = toys.model(context_reads_gesture=False), toys.heard(words=words)
+    toys.jitter(net)
+    states(net, heard).square().sum().backward()
+    unread = {n for n, p in net.named_parameters() if p.grad is None and not n.startswith("code_head")}
+    assert unread == {"side_head.weight", "side_head.bias"} | (set() if words else of_words(net))
+
+
+@pytest.mark.parametrize("reads", [True, False])
+def test_withheld_audio_leaves_no_trace_of_it(reads, net, blind):
+    net = net if reads else blind
     one, other = net.listen(toys.heard(seed=0)), net.listen(toys.heard(seed=5))
     x_t, t, past = torch.randn(2, 8, 1660), torch.rand(2), PAST.expand(2, -1)
     other = replace(other, text=one.text, text_time_s=one.text_time_s)

@@ -8,6 +8,7 @@ import pytest
 import torch
 from torch.nn import functional as F
 
+from omniges.model import mmdit
 from omniges.model.attention import attend
 from omniges.model.mmdit import MMDiT, Stream
 
@@ -18,6 +19,7 @@ def network(**changes):
     torch.manual_seed(0)
     options = {
         "target": "gesture",
+        "context_reads_target": True,
         "layers": 2,
         "residual_streams": 2,
         "condition_width": 6,
@@ -123,6 +125,60 @@ def test_tokens_that_share_a_condition_may_share_its_row():
         net({**streams, "gesture": replace(gesture, condition=each)}),
         atol=1e-5,
         rtol=1e-5,
+    )
+
+
+@pytest.mark.parametrize("present", [("text", "audio", "gesture"), ("audio", "gesture"), ("gesture",)])
+def test_context_that_does_not_read_the_target_is_one_attention_with_a_mask(present, monkeypatch):
+    blind, joint = network(layers=3, context_reads_target=False), network(layers=3)
+    padding = torch.tensor([[True, True, True, False], [True, False, False, False]])
+    streams = {n: stream(n, 4, mask=padding if n == "text" else None) for n in present}
+    tokens = {n: s.tokens.clone().requires_grad_() for n, s in streams.items()}
+    streams = {n: replace(s, tokens=tokens[n]) for n, s in streams.items()}
+    got = blind(streams)
+    gradients = torch.autograd.grad(got.square().sum(), list(tokens.values()))
+
+    def attend_with_whole_mask(query, key, value, mask):
+        last = key.shape[2]
+        whole = (torch.ones(2, last, dtype=torch.bool) if mask is None else mask)[:, None].repeat(1, last, 1)
+        whole[:, : last - 4, last - 4 :] = False  # rows of the context, columns of the target
+        scores = query @ key.mT / math.sqrt(8)
+        return scores.masked_fill(~whole[:, None, -query.shape[2] :], -math.inf).softmax(-1) @ value
+
+    monkeypatch.setattr(mmdit, "attend", attend_with_whole_mask)
+    # All queries ask in every layer but the last, where the target asks alone, as it does in the network.
+    want = joint(streams)
+    torch.testing.assert_close(got, want, atol=1e-5, rtol=1e-5)
+    for one, other in zip(
+        gradients, torch.autograd.grad(want.square().sum(), list(tokens.values())), strict=True
+    ):
+        torch.testing.assert_close(one, other, atol=1e-5, rtol=1e-4)
+
+
+def test_what_is_remembered_is_not_run_again():
+    net = network(context_reads_target=False)
+    streams = {n: stream(n, 4) for n in WIDTHS}
+    want, memory = net(streams), net.remember(streams)
+    ran = []
+    for layer in net.layers:
+        for name in ("text", "audio"):
+            layer.streams[name].key_value.register_forward_hook(lambda *_: ran.append(1))
+    assert torch.equal(net(streams, memory), want)
+    assert not ran
+    other = {**streams, "gesture": stream("gesture", 4, seed=9)}
+    assert torch.equal(net(other, memory), net(other))
+
+
+def test_context_with_nothing_real_in_it_is_finite_and_unseen():
+    net = network(context_reads_target=False)
+    hidden = torch.tensor([[False] * 4, [True] * 4])
+    streams = {n: stream(n, 4, mask=None if n == "gesture" else hidden) for n in WIDTHS}
+    got = net(streams)
+    got.sum().backward()
+    assert all(p.grad is None or p.grad.isfinite().all() for p in net.parameters())
+    torch.testing.assert_close(got[0], net({"gesture": streams["gesture"]})[0], atol=1e-5, rtol=1e-5)
+    torch.testing.assert_close(
+        got[1], net({n: replace(s, mask=None) for n, s in streams.items()})[1], atol=1e-5, rtol=1e-5
     )
 
 

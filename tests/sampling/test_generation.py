@@ -7,6 +7,7 @@ import torch
 from omniges.errors import DataError
 from omniges.sampling.generate import generate_clips, generate_gesture
 from omniges.sampling.progress import clip_generator
+from omniges.sampling.sampler import WindowSampler
 from omniges.sampling.speech import Speech, window_of
 from omniges.sampling.swap import swapped, swaps_of
 
@@ -99,6 +100,24 @@ def test_guidance_of_one_is_no_guidance_and_more_is_more(net):
         net, toys.ToyTokenizer(), [speech()], 0, toys.sampling_params(audio_guidance=3.0)
     )[0]
     assert not torch.equal(plain.latent, guided.latent)
+
+
+@pytest.mark.parametrize("reads", [True, False])
+def test_what_a_window_keeps_along_the_flow_gives_what_computing_it_anew_gives(reads, monkeypatch):
+    net = toys.jitter(toys.model(context_reads_gesture=reads), scale=0.5).eval()
+    options = toys.sampling_params(audio_guidance=1.5, text_guidance=1.3)
+
+    def make():
+        return generate_clips(net, toys.ToyTokenizer(), [speech()], 0, options)[0]
+
+    kept, before = make(), WindowSampler.__init__
+
+    def forgetful(self, *given):
+        before(self, *given)
+        self.projected = None
+
+    monkeypatch.setattr(WindowSampler, "__init__", forgetful)
+    assert torch.equal(kept.latent, make().latent)
 
 
 def test_words_are_those_that_are_said_in_the_window():
