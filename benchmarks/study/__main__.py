@@ -4,8 +4,9 @@
 
 Makes a corpus of two speakers with 12 minutes each to learn from, takes every stage before training once,
 trains the variants below with the pipeline's own code, generates the held-out clips under many seeds, and
-prints a table. What is done lies in the folder and isn't done again. `--share 0` makes the negative control,
-on which nobody can hear anything.
+prints a table; beside them stand the baselines and a listener who knows all that speech decides. What is done
+lies in the folder and isn't done again. `--share 0` makes the negative control, on which nobody can hear
+anything.
 """
 
 import argparse
@@ -16,9 +17,10 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from measure import Bench, Withheld, baseline_figures, measure
+from measure import SEEDS, Bench, baseline_figures, measure
 from prepare import ROOT, changed, enter, prepare, study_params
 from table import print_table
+from takes import Withheld, model_takes, perfect_takes
 
 from omniges.config import Params
 from omniges.files import read_json, write_json
@@ -93,15 +95,33 @@ def run_variant(
     full = name == "full"
     figures = measure(
         bench,
-        load_model(W.a2g),
-        sampling,
+        model_takes(bench.W, load_model(W.a2g), sampling, variant.withheld),
         seeds=options.seeds if full else min(options.seeds, options.few_seeds),
         swaps=3 if full else 1,
         scored=3 if full else 1,
-        withheld=variant.withheld,
     )
     figures["train_cpu_s"] = read_json(W.a2g / "cost.json")["cpu_s"]
     figures["best_step"] = read_json(W.a2g / "provenance.json").get("best_step")
+    result.parent.mkdir(parents=True, exist_ok=True)
+    write_json(result, figures)
+    return figures
+
+
+def perfect_listener(bench: Bench, name: str) -> dict[str, Any]:
+    """Figures of the listener whom nobody can beat, from disk where they are there."""
+    result = Path("results") / bench.W.name / f"{name}.json".replace(" ", "-")
+    if result.is_file():
+        return read_json(result)
+    clips, params = [r.clip for r in bench.references], bench.params
+    speakers = {r.clip: r.speaker for r in bench.references}
+
+    def wrong(clip: str) -> str:
+        """The next clip of the same speaker, in a circle."""
+        same = [c for c in clips if speakers[c] == speakers[clip]]
+        return same[(same.index(clip) + 1) % len(same)]
+
+    take = perfect_takes(params.corpus, params.data.fps, sorted(set(speakers.values())), wrong)
+    figures = measure(bench, take, seeds=SEEDS, swaps=3, scored=3)
     result.parent.mkdir(parents=True, exist_ok=True)
     write_json(result, figures)
     return figures
@@ -129,6 +149,7 @@ def main() -> None:
     prepare(params)
     bench = Bench.of(params, Workspace.of(params))
     rows = [(f"baseline: {b}", [baseline_figures(bench, b)]) for b in BASELINES]
+    rows.append(("perfect listener", [perfect_listener(bench, "perfect listener")]))
     for variant in options.only:
         seeds = range(options.train_seeds)
         rows.append((variant, [run_variant(bench, params, variant, seed, options) for seed in seeds]))

@@ -1,4 +1,4 @@
-"""Scores of one trained model on the held-out clips, from many sampled seeds, with and without its own audio.
+"""Scores of what moves by speech on the held-out clips: many sampled seeds, right and wrong audio.
 
 R² here is that of the mean over seeds, on the five groups of tracks whose ceiling the corpus card gives,
 about the speaker's train mean; dividing by the ceiling says how much of what can be known from speech the
@@ -6,13 +6,14 @@ model knows.
 """
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field, replace
-from typing import Any, Literal
+from dataclasses import dataclass, field
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
+from takes import Take
 
-from omniges.config import Params, SamplingParams
+from omniges.config import Params
 from omniges.corpus.ceiling import GROUPS
 from omniges.corpus.statistics import tracks
 from omniges.evaluation import embedder as embedders
@@ -36,18 +37,11 @@ from omniges.evaluation.scoring import (
 from omniges.evaluation.sources import clips_of, motion_of
 from omniges.evaluation.stage import read_references
 from omniges.files import read_json
-from omniges.model.a2g import A2G
-from omniges.motion.features import features_from_gesture, features_to_motion
-from omniges.sampling.generate import Generated, generate_clips
-from omniges.sampling.stage import read_speeches
-from omniges.sampling.swap import swapped, swaps_of
-from omniges.tokenizers.gesture_tokenizer import GestureTokenizer
 from omniges.types import Motion
 from omniges.workspace import Workspace
 
 Array = NDArray[np.float64]
 Tracks = dict[str, Array]
-Withheld = Literal["audio", "text"] | None
 MEASURES = ("scorer_auc", "foot_sliding", "wrist_speed", "jerk", "l1div")
 EXPLAINED = ("jaw", "face", "wrists", "head", "body")
 SEEDS = 16
@@ -120,48 +114,23 @@ def tracks_of(motion: Motion) -> Tracks:
     return {name: np.asarray(getattr(found, name), np.float64) for name in GROUPS}
 
 
-def motion_of_generated(result: Generated, fps: float) -> Motion:
-    """The same as the stage `generate` writes."""
-    features = features_from_gesture(result.gesture.numpy(), result.side.numpy())
-    return features_to_motion(features, result.side.numpy(), np.zeros(2), fps)
-
-
-def measure(
-    bench: Bench,
-    model: A2G,
-    options: SamplingParams,
-    *,
-    seeds: int,
-    swaps: int,
-    scored: int,
-    withheld: Withheld = None,
-) -> dict[str, Any]:
-    """All figures of a model.
+def measure(bench: Bench, take: Take, *, seeds: int, swaps: int, scored: int) -> dict[str, Any]:
+    """All figures of what moves by speech.
 
     Args:
         bench: corpus and judges.
-        model: in evaluation mode.
-        options: how to sample.
+        take: seed and whether speech is the right one → clip → motion.
         seeds: sampled seeds whose mean is held against the truth.
         swaps: of these, seeds that also hear wrong audio.
         scored: of these, seeds whose motion is scored whole (FGD, AUC, sliding).
-        withheld: what the model isn't given, though it was trained with it.
     """
-    if withheld == "audio":
-        hear = model.listen
-        model.listen = lambda heard: hear(heard).without_audio()  # type: ignore[method-assign]
-    tokenizer = GestureTokenizer.load(bench.W)
-    own = read_speeches(bench.W, model, "test")
-    if withheld == "text":
-        own = [replace(x, text=x.text[:0], text_span_s=x.text_span_s[:0]) for x in own]
-    wrong = [swapped(own, swap, model.config.data.fps) for swap in swaps_of(own)]
     sums: dict[str, Tracks] = {}
     squares: dict[str, Tracks] = {}
     right_takes: list[dict[str, Motion]] = []
     wrong_takes: list[dict[str, Motion]] = []
     for seed in range(seeds):
-        take = _take(model, tokenizer, own, seed, options)
-        for clip, motion in take.items():
+        right = take(seed, True)
+        for clip, motion in right.items():
             found = tracks_of(motion)
             before = sums.get(clip)
             sums[clip] = found if before is None else {g: before[g] + found[g] for g in GROUPS}
@@ -169,9 +138,9 @@ def measure(
             past = squares.get(clip)
             squares[clip] = squared if past is None else {g: past[g] + squared[g] for g in GROUPS}
         if seed < max(swaps, scored, 2):
-            right_takes.append(take)
+            right_takes.append(right)
         if seed < swaps:
-            wrong_takes.append(_take(model, tokenizer, wrong, seed, options))
+            wrong_takes.append(take(seed, False))
     mean_tracks = {clip: {g: x / seeds for g, x in found.items()} for clip, found in sums.items()}
     scatter = {
         clip: {g: (squares[clip][g] - seeds * mean_tracks[clip][g] ** 2).sum() / (seeds - 1) for g in GROUPS}
@@ -223,16 +192,6 @@ def r2_figures(
         share = value / ceiling if ceiling > KNOWABLE else None
         found[group] = {"r2": value, "low": low, "high": high, "share": share, "ceiling": ceiling}
     return found
-
-
-def _take(
-    model: A2G, tokenizer: GestureTokenizer, speeches: Sequence[Any], seed: int, options: SamplingParams
-) -> dict[str, Motion]:
-    results: list[Generated] = []
-    for first in range(0, len(speeches), options.batch_clips):
-        batch = speeches[first : first + options.batch_clips]
-        results += generate_clips(model, tokenizer, batch, seed, options)
-    return {r.clip: motion_of_generated(r, model.config.data.fps) for r in results}
 
 
 def _reader(take: Mapping[str, Motion]) -> Callable[[Reference], Result]:
