@@ -214,7 +214,7 @@ class TrainParams(Section):
 class SamplingParams(Section):
     """How motion is drawn from the model."""
 
-    seeds: list[NonNegativeInt]
+    seeds: Annotated[list[NonNegativeInt], Field(min_length=1)]  # a take each; baselines have one
     steps: Annotated[int, Field(ge=1, le=50)]
     time_shift: Positive  # of the steps, as in training
     solver: Literal["euler", "heun"]
@@ -268,10 +268,18 @@ class RegressionParams(Section):
     lr: Positive
 
 
+class LatentFlowParams(Section):
+    """The strongest baseline: the model's network and training, but a flow among latents instead of codes."""
+
+    train: bool  # false leaves it out: it costs a training as long as the model's
+    steps: Annotated[int, Field(ge=1, le=50)]  # of its flow; all else is drawn as `sampling` says
+
+
 class BaselinesParams(Section):
     """What the model is held against."""
 
     regression: RegressionParams
+    latent_flow: LatentFlowParams
 
 
 class EvaluateParams(Section):

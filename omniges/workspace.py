@@ -1,7 +1,8 @@
 """The one home of paths: where each stage of a corpus writes, relative to the repository's root."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Literal
 
 from omniges.config import Params
 
@@ -26,6 +27,8 @@ class Workspace:
 
     name: str
     raw: Path
+    network: Literal["a2g", "latent_flow"] = "a2g"
+    """Whose checkpoint and motion are meant: the model's, or those of the baseline beside it."""
 
     @classmethod
     def of(cls, params: Params) -> "Workspace":
@@ -61,7 +64,7 @@ class Workspace:
 
     @property
     def generated(self) -> Path:  # one folder a variant, each with one BEAT2-format npz a clip
-        return self.data / "generated"
+        return self.data / ("generated" if self.network == "a2g" else self.network)
 
     @property
     def unfinished(self) -> Path:
@@ -79,7 +82,16 @@ class Workspace:
 
     @property
     def a2g(self) -> Path:
-        return self.models / "a2g"
+        return self.models / self.network
+
+    @property
+    def training(self) -> str:  # the stage that makes that checkpoint
+        return "train" if self.network == "a2g" else "latent_train"
+
+    @property
+    def latent_flow(self) -> "Workspace":
+        """The same corpus with the latent flow in the model's place."""
+        return replace(self, network="latent_flow")
 
     @property
     def embedder(self) -> Path:

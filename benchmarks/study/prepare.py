@@ -22,8 +22,8 @@ from omniges.pipeline.graph import Stage, read_graph
 from omniges.workspace import Workspace
 
 ROOT = Path(__file__).resolve().parents[2]
-AFTER = ("train", "generate", "evaluate")
-"""Stages that the study does itself, once a variant."""
+AFTER = ("train", "generate", "latent_train", "latent_generate", "evaluate")
+"""Stages that the study does itself, once a variant; the latent flow is one of them."""
 
 
 def study_params(source: Path, name: str, changes: Mapping[str, Any]) -> Params:

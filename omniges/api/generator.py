@@ -58,22 +58,24 @@ class Omniges:
         """Load a trained model.
 
         Args:
-            path: a folder that holds `a2g/`, `encoders/` and `tokenizers/` (such as `models/demo`), its
-                `a2g`, or a model in MLflow (runs:/ID/model); None takes the newest below `models/`.
+            path: a folder that holds `a2g/`, `encoders/` and `tokenizers/` (such as `models/demo`), a
+                checkpoint in it (such as `models/demo/latent_flow`), or a model in MLflow
+                (runs:/ID/model); None takes the newest below `models/`.
             device: "cpu", "cuda", ...; None takes the GPU where there is one.
             precision: "bf16" is several times faster on processors that have it; None is "fp32".
 
         Raises:
             CheckpointError: there is none, or a piece is missing or damaged.
         """
-        folder = find_model(path)
+        network = find_model(path)
+        folder = network.parent
         where = device or ("cuda" if torch.cuda.is_available() else "cpu")
-        provenance = checkpoint.load(folder / "a2g").provenance
-        model = load_model(folder / "a2g").to(where)
+        provenance = checkpoint.load(network).provenance
+        model = load_model(network).to(where)
         tokenizer = GestureTokenizer.load(folder / "tokenizers").to(where)
-        settings = FeatureSettings.of(provenance, folder / "a2g")
+        settings = FeatureSettings.of(provenance, network)
         ear = Ear(folder / "encoders", settings, model.config.data.fps, where)
-        logger.info("model %s on %s", folder, where)
+        logger.info("model %s on %s", network, where)
         sampling = default_sampling(provenance)
         if precision is not None:
             sampling = sampling.model_copy(update={"precision": precision})

@@ -3,21 +3,22 @@
 from pathlib import Path
 from typing import Any
 
-from omniges import tracked
+from omniges import checkpoint, tracked
 from omniges.config import SamplingParams
 from omniges.errors import CheckpointError
 from omniges.files import read_json
 from omniges.motion.layout import FRAMES_PER_CODE
 
-PIECES = ("a2g", "encoders", "tokenizers")
+MODEL, BESIDE = "a2g", ("encoders", "tokenizers")
+"""Names of the network's folder and of the two beside it that it needs."""
 
 
 def find_model(path: Path | str | None) -> Path:
-    """The folder that holds a model's three pieces.
+    """The network's folder, beside which lie `encoders/` and `tokenizers/`.
 
     Args:
-        path: that folder, its `a2g`, or a model in MLflow (runs:/ID/model); None takes the newest below
-            `models/`.
+        path: the folder that holds all three, the network's own (`a2g`, or another checkpoint beside it), or
+            a model in MLflow (runs:/ID/model); None takes the newest below `models/`.
 
     Raises:
         CheckpointError: there is none, or a piece is missing.
@@ -25,26 +26,34 @@ def find_model(path: Path | str | None) -> Path:
     if path is None:
         return newest_model()
     if tracked.is_model_uri(str(path)):
-        return tracked.fetch_model(str(path))
-    folder = Path(path)
-    folder = folder.parent if folder.name == "a2g" else folder
-    missing = [piece for piece in PIECES if not (folder / piece).is_dir()]
+        return tracked.fetch_model(str(path)) / MODEL
+    own = Path(path)
+    is_network = own.name == MODEL or (own / checkpoint.WEIGHTS).is_file()
+    network = own if is_network else own / MODEL
+    missing = [folder.name for folder in _pieces(network) if not folder.is_dir()]
     if missing:
+        wanted = ", ".join(folder.name for folder in _pieces(network))
         raise CheckpointError(
-            f"{folder}: got no {', '.join(missing)}; wanted a folder with "
-            f"{', '.join(PIECES)}, such as models/demo."
+            f"{network.parent}: got no {', '.join(missing)}; wanted a folder with {wanted}, "
+            "such as models/demo."
         )
-    return folder
+    return network
+
+
+def _pieces(network: Path) -> list[Path]:
+    return [network, *(network.parent / name for name in BESIDE)]
 
 
 def newest_model() -> Path:
-    """The folder below `models/` whose model was trained last."""
-    found = sorted(Path("models").glob("*/a2g/model.safetensors"), key=lambda p: (p.stat().st_mtime, p))
+    """The model below `models/` that was trained last; its baseline isn't counted."""
+    found = sorted(
+        Path("models").glob(f"*/{MODEL}/{checkpoint.WEIGHTS}"), key=lambda p: (p.stat().st_mtime, p)
+    )
     if not found:
         raise CheckpointError(
             "models/: holds no trained model. Run `make demo` or `dvc repro`, or name a folder with --model."
         )
-    return found[-1].parent.parent
+    return found[-1].parent
 
 
 def default_sampling(provenance: dict[str, Any]) -> SamplingParams:

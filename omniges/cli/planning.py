@@ -31,7 +31,7 @@ PAGE = Path("reports") / "index.html"
 """The page that people read, which Snakemake's own `--report` carries too."""
 RAW_KINDS = ("npz", "expression", "wav", "textgrid", "sem")
 OPTIONAL_KINDS = ("expression", "sem")
-RANKED = ("train",)
+RANKED = ("train", "latent_train")
 """Stages that know how to work as several processes."""
 LOOKING = (
     "dryrun",

@@ -11,6 +11,8 @@ regression      what a small convolution net makes of the sound, trained here on
                 it moves too little
 smooth-noise    the mean pose plus low-passed noise of the train split's spread: moves like nobody, hears
                 nothing
+
+The latent flow, a network as large as the model, has stages of its own: `latent_train` and `latent_generate`.
 """
 
 import logging
@@ -42,6 +44,7 @@ NAMES = (
     *("ground-truth", "reconstruction", "mean-pose", "random-clip"),
     *("nearest-audio", "regression", "smooth-noise"),
 )
+LATENT_FLOW = "latent-flow"
 PIECE_S = 2.0
 BLEND_FRAMES = 6
 NOISE_CUTOFF_HZ = 1.0
@@ -66,7 +69,12 @@ class Speaker:
 
 def folder(W: Workspace, name: str) -> Path:
     """Where a baseline's results lie."""
-    return W.data / "baselines" / name
+    return W.latent_flow.generated if name == LATENT_FLOW else W.data / "baselines" / name
+
+
+def names(params: Params) -> tuple[str, ...]:
+    """The baselines that the parameters ask for."""
+    return (*NAMES, LATENT_FLOW) if params.baselines.latent_flow.train else NAMES
 
 
 def run(params: Params, W: Workspace) -> None:

@@ -1,6 +1,6 @@
 """Stage `evaluate`: score the model beside its baselines and write the report.
 
-reads   generated/, baselines/, embedder/, scorer/, the corpus card, the tokenizers' reports
+reads   generated/, baselines/, latent_flow/, embedder/, scorer/, the corpus card, the tokenizers' reports
 writes  reports/{metrics.json, report.json, clips.parquet, index.html, plots/, videos/}
 """
 
@@ -23,8 +23,8 @@ from omniges.data.table import read_text_table
 from omniges.errors import DataError, EvaluationError
 from omniges.evaluation import embedder as embedders
 from omniges.evaluation import report, scorer
-from omniges.evaluation.baselines import NAMES as BASELINES
 from omniges.evaluation.baselines import folder as baseline_folder
+from omniges.evaluation.baselines import names as baseline_names
 from omniges.evaluation.diversity import between_seeds
 from omniges.evaluation.embedder import Embedder
 from omniges.evaluation.evaluation import Evaluation, Options, evaluate
@@ -70,7 +70,7 @@ def run(params: Params, W: Workspace, render: Render | None = None) -> Evaluatio
         render: None leaves the videos out, and the report says so.
     """
     references = read_references(params, W)
-    variants = variants_of(W, params.evaluate.clean)
+    variants = variants_of(params, W)
     embedder = embedders.load(W.embedder, params.evaluate.context_frames)
     train = [embedder.features(values[:, :POSE_WIDTH]) for _, values in split_motion(W, "train")]
     result = evaluate(
@@ -156,12 +156,13 @@ def tokenizer_figures(W: Workspace) -> dict[str, Any]:
     return found
 
 
-def variants_of(W: Workspace, clean_up: Sequence[str]) -> list[Variant]:
+def variants_of(params: Params, W: Workspace) -> list[Variant]:
     """The model's results by seed, with right and wrong audio, then the baselines.
 
     Args:
+        params: `evaluate.clean`, which the model's results go through first and baselines never do; and which
+            baselines there are.
         W: paths.
-        clean_up: steps that the model's results go through first; baselines are never cleaned up.
     Raises:
         EvaluationError: the model has generated nothing.
     """
@@ -172,11 +173,11 @@ def variants_of(W: Workspace, clean_up: Sequence[str]) -> list[Variant]:
             role: Role = "model" if match[1] == "model" else "wrong-audio"
             seed = int(match[2])
             label = f"model, seed {seed}" if role == "model" else f"model with wrong audio, seed {seed}"
-            found.append(from_folder(folder.name, label, role, folder, seed, clean_up))
+            found.append(from_folder(folder.name, label, role, folder, seed, params.evaluate.clean))
     if not any(v.role == "model" for v in found):
         raise EvaluationError(f"{W.generated}: no folder model-seed*; run the stage `generate` first.")
     labels = {"reconstruction": "tokenizer reconstruction", "random-clip": "random other clip"}
-    for name in BASELINES:
+    for name in baseline_names(params):
         kind: Role = "ground-truth" if name == "ground-truth" else "baseline"
         found.append(
             from_folder(name, labels.get(name, name.replace("-", " ")), kind, baseline_folder(W, name))

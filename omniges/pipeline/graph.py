@@ -13,7 +13,7 @@ from omniges.errors import PipelineError
 
 UnitKind = Literal["one", "clip", "part"]
 _TEMPLATE = re.compile(r"\$\{([A-Za-z0-9_.]+)\}")
-_META_KEYS = {"run", "unit", "reads", "parts", "clips", "raw"}
+_META_KEYS = {"run", "unit", "reads", "parts", "clips", "raw", "when"}
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -30,6 +30,7 @@ class Stage:
     parts: tuple[str, ...]
     clips: tuple[str, ...]  # splits that matter here; empty for all
     raw: bool  # makes the raw tree itself
+    off: str | None  # the parameter that switches it off: it makes nothing, and depends on nothing else
 
     @property
     def folder(self) -> Path:
@@ -106,10 +107,11 @@ def _stage(name: str, body: Mapping[str, Any], params: Mapping[str, Any]) -> Sta
     def filled(values: Any) -> tuple[str, ...]:
         return tuple(_fill(text, params) for text in _names(values or []))
 
+    off = _switched_off(name, meta, params)
     return Stage(
         name=name,
-        deps=filled(body.get("deps")),
-        params=filled(body.get("params")),
+        deps=() if off else filled(body.get("deps")),
+        params=(off,) if off else filled(body.get("params")),
         outs=filled(body.get("outs")) + filled(body.get("metrics")),
         run=meta["run"],
         unit=meta.get("unit", "one"),
@@ -117,7 +119,18 @@ def _stage(name: str, body: Mapping[str, Any], params: Mapping[str, Any]) -> Sta
         parts=tuple(meta.get("parts", ())),
         clips=tuple(meta.get("clips", ())),
         raw=bool(meta.get("raw", False)),
+        off=off,
     )
+
+
+def _switched_off(name: str, meta: Mapping[str, Any], params: Mapping[str, Any]) -> str | None:
+    """The parameter of `meta.when`, if it is false."""
+    when = meta.get("when")
+    if when is not None and (meta.get("unit", "one") != "one" or meta.get("reads") or meta.get("raw")):
+        raise PipelineError(
+            f"dvc.yaml: {name}.meta has `when`, which is for stages of one job that read no raw file."
+        )
+    return None if when is None or lookup(params, when) else str(when)
 
 
 def _names(values: list[Any]) -> Iterator[str]:

@@ -59,7 +59,7 @@ class Plan:
         self.unfinished = unfinished
         self._raw_fault = raw_fault
         self._undecided = "depends on a corpus that has yet to be made"
-        self._forced = forced
+        self._forced = frozenset(name for name in forced if not graph[name].off)
         self.hashes = Hashes(state / "hashes")
         self.store = Store(state / "store", root, self.hashes)
         self._states: dict[str, tuple[State, str]] = {}
@@ -190,6 +190,9 @@ class Plan:
             sealed = read_manifest(unit.manifest)
             found = {}
             for item in unit.items or ():
+                if unit.stage.off:  # nothing is all that it makes
+                    found[item.name] = Entry(item.key, item.key, {}, item.inputs, None)
+                    continue
                 entry = sealed.items.get(item.name) if sealed else None
                 if entry is None or entry.key != item.key:
                     entry = self.store.find(item.key)

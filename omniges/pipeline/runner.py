@@ -62,6 +62,7 @@ class Runner:
     def run_whole(self, unit: Unit, function: WholeFunction, *, force: bool) -> None:
         """Run a stage, or a part of one, that makes its output in one go."""
         (item,) = _decided(unit)
+        force = force and not unit.stage.off
         entry = None if force else self._plan.resolve(unit, item)
         if os.environ.get("RANK", "0") != "0":  # under torchrun, the first process keeps the books
             if entry is None:
@@ -78,7 +79,7 @@ class Runner:
             entry = self._entry(unit, item, _files_of(unit), None)
             self._plan.store.keep(unit.stage.folder, entry)
         else:
-            log.info("%s: restored", unit.name)
+            log.info("%s: %s", unit.name, f"off, {off} is false" if (off := unit.stage.off) else "restored")
             self._plan.store.place(unit.stage.folder, entry)
         self._plan.seal(unit, {item.name: entry})
 

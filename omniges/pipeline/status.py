@@ -19,7 +19,7 @@ class Row:
     """A stage, or one of its units."""
 
     name: str
-    state: str  # fresh, restorable, stale, missing, or unknown (the corpus has yet to be made)
+    state: str  # fresh, restorable, stale, missing, off, or unknown (the corpus has yet to be made)
     jobs: int  # units that would run
     units: int
     results: int | None  # clips, parts or stages to compute; None while the corpus is unknown
@@ -67,6 +67,9 @@ def summarise(plan: Plan, ran: Path) -> list[Row]:
 
 def row_of(plan: Plan, name: str, units: list[Unit], durations: Durations) -> Row:
     """Units of one stage in a row."""
+    if units[0].stage.off:
+        why = f"{units[0].stage.off} is false"
+        return Row(name=name, state="off", jobs=0, units=len(units), results=0, seconds=None, why=why)
     states = [plan.state(unit) for unit in units]
     waiting = [unit for unit, (state, _) in zip(units, states, strict=True) if state in ("stale", "unknown")]
     results = [missing_results(plan, unit) for unit in waiting]

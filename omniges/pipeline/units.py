@@ -214,7 +214,7 @@ class UnitBuilder:
         params = section_values(stage, self._params)
         shared: dict[str, Any] = {
             "stage": stage,
-            "code": code_hashes(stage.run, self._root, self._hashes),
+            "code": {} if stage.off else code_hashes(stage.run, self._root, self._hashes),
             "params": params,
             # The raw tree is no checkpoint: its files count clip by clip.
             "files": named_files(params, self._hashes, but=self._params["data"].get("root")),

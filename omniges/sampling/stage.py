@@ -1,6 +1,7 @@
 """The stage `generate`: gesture for every test clip and seed, with its own speech and with wrong speech."""
 
 import logging
+from collections.abc import Collection, Sequence
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -9,7 +10,7 @@ import numpy as np
 import torch
 
 from omniges import checkpoint
-from omniges.config import Params
+from omniges.config import Params, SamplingParams
 from omniges.data.beat2 import write_motion
 from omniges.data.packed import Pack, PackedClip
 from omniges.errors import DataError
@@ -21,6 +22,7 @@ from omniges.motion.features import features_from_gesture, features_to_motion
 from omniges.motion.layout import PART_NAMES
 from omniges.sampling.generate import Generated, generate_clips
 from omniges.sampling.precision import prepared
+from omniges.sampling.sampler import Decoder
 from omniges.sampling.speech import Speech
 from omniges.sampling.swap import Swap, swapped, swaps_of
 from omniges.tokenizers.gesture_tokenizer import GestureTokenizer
@@ -36,10 +38,7 @@ def run(params: Params, workspace: Workspace) -> None:
     `model-seedS` hears each clip's own speech. `wrong-audio-seedS` has the same noise and speaker, but
     another test clip's audio and words (a lone test clip hears a clip of another split; the swap names it).
     """
-    device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
-    model = load_model(workspace.a2g).to(device)
-    loaded = GestureTokenizer.load(workspace).to(device)
-    model, tokenizer = prepared(model, loaded, params.sampling.precision)
+    model, tokenizer = load_networks(workspace, params.sampling)
     own = read_speeches(workspace, model, "test")
     spare = [] if len(own) > 1 else _spare_speeches(workspace, model)
     swaps = swaps_of(own, spare)
@@ -51,18 +50,39 @@ def run(params: Params, workspace: Workspace) -> None:
     ]
     with atomic_folder(workspace.generated) as folder:
         for variant, seed, speeches in progress(jobs, "generate"):
-            for first in range(0, len(speeches), params.sampling.batch_clips):
-                batch = speeches[first : first + params.sampling.batch_clips]
-                for result in generate_clips(model, tokenizer, batch, seed, params.sampling):
-                    write(folder / variant / f"{result.clip}.npz", result, model.config.data.fps)
-        write_json(folder / "generation.json", notes(params, workspace, swaps))
+            write_take(folder / variant, model, tokenizer, speeches, seed, params.sampling)
+        write_json(folder / "generation.json", notes(params.sampling, workspace, swaps))
 
 
-def notes(params: Params, workspace: Workspace, swaps: list[Swap]) -> dict[str, Any]:
-    """How the motion was made, for reports."""
+def load_networks(workspace: Workspace, sampling: SamplingParams) -> tuple[A2G, Decoder]:
+    """The trained network and the tokenizers, on the GPU where there is one."""
+    device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
+    model = load_model(workspace.a2g).to(device)
+    return prepared(model, GestureTokenizer.load(workspace).to(device), sampling.precision)
+
+
+def write_take(
+    folder: Path,
+    model: A2G,
+    tokenizer: Decoder,
+    speeches: Sequence[Speech],
+    seed: int,
+    sampling: SamplingParams,
+) -> None:
+    """Generate once for each speech, into `folder/CLIP.npz`."""
+    for first in range(0, len(speeches), sampling.batch_clips):
+        batch = speeches[first : first + sampling.batch_clips]
+        for result in generate_clips(model, tokenizer, batch, seed, sampling):
+            write(folder / f"{result.clip}.npz", result, model.config.data.fps)
+
+
+def notes(
+    sampling: SamplingParams, workspace: Workspace, swaps: list[Swap], without: Collection[str] = ()
+) -> dict[str, Any]:
+    """How the motion was made, for reports; `without` options that had no say."""
     return {
         "split": "test",
-        "sampling": params.sampling.model_dump(),
+        "sampling": sampling.model_dump(exclude=set(without)),
         "checkpoint": checkpoint.digest(workspace.a2g),
         "tokenizers": {part: checkpoint.digest(workspace.tokenizer(part)) for part in PART_NAMES},
         "ground_truth_seed_frames": 0,

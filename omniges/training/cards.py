@@ -52,7 +52,7 @@ def model_card(params: Params, workspace: Workspace, index: PackIndex, parameter
     figures = {
         f"{name} ({unit})": f"{last[f'val/{name}']:.4f}"
         for name, unit in LOSSES.items()
-        if f"val/{name}" in last
+        if f"val/{name}" in last and not (name == "codes" and params.model.predicts == "latents")
     }
     val_clips = sum(clip.split == "val" for clip in index.clips.values())
     frames = {split: _frames(index, split) for split in ("train", "val")}
@@ -60,9 +60,10 @@ def model_card(params: Params, workspace: Workspace, index: PackIndex, parameter
     lines = [
         f"# Omniges audio-to-gesture model, corpus “{params.data.name}”",
         "",
+        *_what_else(params),
         "Speech in, SMPL-X motion out (55 joints, translation, 100 expressions), "
-        f"at {index.fps} frames a second. `omniges generate speech.wav --model FOLDER` uses it, where FOLDER "
-        "also holds `encoders/` and `tokenizers/`.",
+        f"at {index.fps} frames a second. `omniges generate speech.wav --model "
+        f"FOLDER/{workspace.network}` uses it, where FOLDER also holds `encoders/` and `tokenizers/`.",
         "",
         "## Made from",
         "",
@@ -157,6 +158,13 @@ def data_card(params: Params, workspace: Workspace, index: PackIndex) -> str:
         f"`{workspace.data.as_posix()}/`. {_terms(params)}",
     ]
     return "\n".join(lines) + "\n"
+
+
+def _what_else(params: Params) -> list[str]:
+    """A paragraph for who takes a latent flow for the model."""
+    if params.model.predicts == "codes":
+        return []
+    return ["A latent flow: the model's network without its codes, trained for comparison as a baseline.", ""]
 
 
 def _limits(params: Params) -> Iterable[str]:

@@ -35,14 +35,14 @@ def run(params: Params, workspace: Workspace, *, dry_run: bool = False) -> None:
 
     Args:
         params: all parameters.
-        workspace: where the pack is, and where the checkpoint goes.
+        workspace: where the pack is, and where the checkpoint goes; of the model or of the latent flow.
         dry_run: do one step and one validation on real data, print sizes, write nothing.
     """
     accelerator = make_accelerator(params)
     check_pieces(params, workspace)
     inputs = load_inputs(params, workspace)
     model = inputs.model(params.train.seed)
-    describe(model, inputs, accelerator)
+    describe(workspace.network, model, inputs, accelerator)
     provenance = provenance_of(params, workspace)
     trainer = Trainer(
         model,
@@ -96,12 +96,12 @@ def make_accelerator(params: Params) -> Accelerator:
 
 def state_folder(workspace: Workspace) -> Path:
     """Where a run under way keeps its state."""
-    return workspace.unfinished / "train" / "state"
+    return workspace.unfinished / workspace.training / "state"
 
 
 def run_record(workspace: Workspace) -> Path:
     """Where a run under way keeps its tracker's id."""
-    return workspace.unfinished / "train" / "run.json"
+    return workspace.unfinished / workspace.training / "run.json"
 
 
 def provenance_of(params: Params, workspace: Workspace) -> dict[str, Any]:
@@ -140,11 +140,12 @@ def check_pieces(params: Params, workspace: Workspace) -> None:
             )
 
 
-def describe(model: A2G, inputs: Inputs, accelerator: Accelerator) -> None:
+def describe(name: str, model: A2G, inputs: Inputs, accelerator: Accelerator) -> None:
     """Say what is about to be trained."""
     if accelerator.is_main_process:
         logger.info(
-            "a2g: %.2f M parameters; %d train and %d val windows; %d process(es) on %s, precision %s",
+            "%s: %.2f M parameters; %d train and %d val windows; %d process(es) on %s, precision %s",
+            name,
             sum(p.numel() for p in model.parameters()) / 1e6,
             len(inputs.data.train),  # type: ignore[arg-type]
             len(inputs.data.val),  # type: ignore[arg-type]
@@ -180,7 +181,7 @@ def save(
 def _tracked(params: Params, workspace: Workspace, *, resumed: bool) -> tracking.Run:
     """The tracker's run; a resumed training goes on in the run that it began in."""
     record = run_record(workspace)
-    run = tracking.start_run(params, workspace, "train", resume_from=record if resumed else None)
+    run = tracking.start_run(params, workspace, workspace.training, resume_from=record if resumed else None)
     write_json(record, {"run": run.id})
     run.log_params(params.model_dump())
     return run

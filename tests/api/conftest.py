@@ -21,7 +21,7 @@ from omniges.workspace import Workspace
 
 @pytest.fixture(scope="session")
 def model_folder(tmp_path_factory):
-    """models/<name> with untrained encoders, tokenizers and a2g."""
+    """models/<name> with untrained encoders, tokenizers, a2g and the latent flow beside it."""
     root = tmp_path_factory.mktemp("model")
     params = load_params(Path(__file__).parents[2] / "params.yaml")
     workspace = Workspace(name="toy", raw=root / "raw")
@@ -31,6 +31,7 @@ def model_folder(tmp_path_factory):
     for part in PARTS.values():
         save_tokenizer(workspace.tokenizer(part.name), part)
     save_a2g(workspace, params)
+    save_a2g(workspace.latent_flow, params, predicts="latents")
     return workspace.models
 
 
@@ -52,7 +53,7 @@ def save_tokenizer(folder, part):
     )
 
 
-def save_a2g(workspace, params):
+def save_a2g(workspace, params, **changes):
     codebooks = GestureTokenizer.load(workspace).codebooks()
     parts, quantizers, codes, code_dim = codebooks.shape
     widths = {"mfcc": params.mfcc.n_mfcc, "wavlm": 768, "side": 9}
@@ -70,7 +71,7 @@ def save_a2g(workspace, params):
         fps=30.0,
         speakers=(1, 2),
     )
-    config = ModelConfig(sizes=sizes(audio_frames_per_token=FRAMES_PER_CODE), data=data)
+    config = ModelConfig(sizes=sizes(audio_frames_per_token=FRAMES_PER_CODE, **changes), data=data)
     model = A2G(config, statistics, codebooks, torch.ones(parts))
     features = {name: getattr(params, name).model_dump() for name in ("mfcc", "wavlm", "text")}
     checkpoint.save(

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 import torch
-from evaluation_world import World, build_world, generate
+from evaluation_world import World, build_world, generate, generate_latent_flow
 
 
 @pytest.fixture(scope="session")
@@ -18,6 +18,7 @@ def made_world(tmp_path_factory: pytest.TempPathFactory) -> tuple[World, Path]:
         made = build_world()
         for seed in (0, 1):
             generate(made, seed, 0.8)
+        generate_latent_flow(made, 0.5)
     return made, folder
 
 

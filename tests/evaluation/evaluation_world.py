@@ -16,6 +16,7 @@ from omniges.config import Params, load_params, parse_params
 from omniges.data.beat2 import write_motion
 from omniges.data.motion_table import write_motion_table
 from omniges.data.table import write_table, write_text_table
+from omniges.files import write_json
 from omniges.motion.layout import JAW, JOINT_NAMES
 from omniges.types import Motion, Word
 from omniges.workspace import Workspace
@@ -153,3 +154,12 @@ def generate(world: World, seed: int, share: float) -> None:
             write_motion(
                 world.W.generated / f"{name}-seed{seed}" / f"{clip}.npz", motion_from(heard, rng, share)
             )
+
+
+def generate_latent_flow(world: World, share: float) -> None:
+    """A pretended latent flow, which hears less."""
+    folder = world.W.latent_flow.generated
+    for clip in world.test_clips():
+        rng = np.random.default_rng([9, int(clip[-1]), int(clip[0])])
+        write_motion(folder / f"{clip}.npz", motion_from(world.controls[clip], rng, share))
+    write_json(folder / "generation.json", {"checkpoint": "c0ffee", "sampling": {"steps": 4}})

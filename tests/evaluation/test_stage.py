@@ -13,6 +13,7 @@ from evaluation_world import World, generate
 
 from omniges import tracking
 from omniges.cli.summary import summary
+from omniges.config import Params
 from omniges.data.beat2 import read_motion
 from omniges.errors import EvaluationError
 from omniges.evaluation import baselines, embedder, scorer, stage
@@ -177,9 +178,36 @@ def test_baselines_are_what_they_say(evaluated: Evaluation, world: World):
         assert evaluated.summaries["reconstruction"].rms_errors["jaw"].value > 0.01
 
 
+def test_the_latent_flow_is_a_baseline_where_it_is_switched_on(evaluated: Evaluation, world: World):
+    found = evaluated.summaries["latent-flow"]
+    assert (found.label, found.role, found.n_clips) == ("latent flow", "baseline", 8)
+    assert (
+        0.5
+        < found.measures["scorer_auc"].value
+        <= evaluated.summaries["model-seed0"].measures["scorer_auc"].value
+    )
+    assert any("latent flow" in c.in_words() for c in evaluated.comparisons)
+    full = read_json(world.W.reports / "report.json")
+    assert full["variants"]["latent-flow"]["fgd"]["value"] == found.fgd.value
+    assert full["made"]["latent_flow_sha256"] == "c0ffee"
+    assert tables.tracked(evaluated)["fgd_latent_flow"] == found.fgd.value
+    page = (world.W.reports / "index.html").read_text("utf-8")
+    assert re.search(r"<t[hd][^>]*>\s*latent flow", page)
+
+    section = world.params.baselines.latent_flow.model_copy(update={"train": False})
+    off = _with(world.params, "baselines", latent_flow=section)
+    assert "latent-flow" not in {v.name for v in stage.variants_of(off, world.W)}
+    assert "latent_flow_sha256" not in stage.made_by(off, world.W, evaluated)
+
+
+def _with(params: Params, section: str, **changes: object) -> Params:
+    return params.model_copy(update={section: getattr(params, section).model_copy(update=changes)})
+
+
 def test_only_the_models_results_are_cleaned_up_and_their_labels_say_so(evaluated: Evaluation, world: World):
-    plain = {v.name: v for v in stage.variants_of(world.W, [])}
-    cleaned = {v.name: v for v in stage.variants_of(world.W, ["limits", "feet"])}
+    some = _with(world.params, "evaluate", clean=["limits", "feet"])
+    plain = {v.name: v for v in stage.variants_of(world.params, world.W)}
+    cleaned = {v.name: v for v in stage.variants_of(some, world.W)}
     (reference, *_) = stage.read_references(world.params, world.W)
     for name, variant in cleaned.items():
         before, after = plain[name].read(reference).motion, variant.read(reference).motion

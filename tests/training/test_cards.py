@@ -1,5 +1,6 @@
 """The cards beside a checkpoint say what it is made of, and change nothing that it computes."""
 
+import shutil
 from pathlib import Path
 
 import pytest
@@ -79,6 +80,22 @@ def test_cards_name_data_figures_and_hashes_and_leave_the_digest_alone(trained):
     assert "| val | 4 | 1 | 0.008 | 50 |" in data
     assert "bad_clip" in data
     assert "75 %" in data
+
+
+def test_the_latent_flows_card_says_what_it_is_and_names_no_loss_that_it_has_not(trained):
+    params = load_params(ROOT / "params.yaml")
+    curve = [{"step": 40, "val/total": 6.0, "val/codes": 0.0, "val/side": 1.0}]
+    write_json(trained.a2g / "curve.json", curve)
+    shutil.copytree(trained.a2g, trained.latent_flow.a2g)
+    latents = params.model_copy(update={"model": params.model.model_copy(update={"predicts": "latents"})})
+    said = []
+    for chosen, workspace in ((params, trained), (latents, trained.latent_flow)):
+        cards.write_cards(chosen, workspace, 1)
+        said.append((workspace.a2g / cards.MODEL_CARD).read_text("utf-8"))
+    assert ["latent flow" in text for text in said] == [False, True]
+    assert ["cross-entropy" in text for text in said] == [True, False]
+    assert ["FOLDER/latent_flow`" in text for text in said] == [False, True]
+    assert "side (squared error of jaw and eyes" in said[1]
 
 
 def test_cards_of_a_training_on_some_shards_count_their_clips_alone(trained):

@@ -191,7 +191,7 @@ class _Victim:
 
     def _wanted(self, unit: Unit) -> dict[str, dict[str, str]] | None:
         """File → digest by item, as the undisturbed run sealed it; None for what says when it was made."""
-        if unit.stage.name in ("train", "evaluate", "tokenizers") and self._timed_files():
+        if unit.stage.name in ("train", "latent_train", "evaluate", "tokenizers") and self._timed_files():
             return None
         sealed = read_manifest(self._reference / unit.manifest)
         assert sealed is not None, unit.manifest

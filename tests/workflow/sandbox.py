@@ -96,6 +96,9 @@ def train(params, W, part=None):
         _put(W.tokenizer(part) / "model.safetensors", str(params.tokenizers),
              *((W.feature("motion") / f"{{i}}.parquet").read_text() for i in ids))
 
+def latent_train(params, W):
+    _put(W.latent_flow.a2g / "model.safetensors", str(params.train), str(params.model), *_tree(W.pack))
+
 def _whole(folder, *parts):
     _put(folder / "result.bin", *parts)
 
@@ -105,6 +108,9 @@ def pack(params, W):
 
 def generate(params, W):
     _whole(W.generated, str(params.sampling), *_tree(W.a2g), *_tree(W.pack))
+
+def latent_generate(params, W):
+    _whole(W.latent_flow.generated, str(params.sampling.seeds), *_tree(W.latent_flow.a2g), *_tree(W.pack))
 
 def baselines(params, W):
     _whole(W.data / "baselines", *_tree(W.pack))
@@ -117,7 +123,7 @@ def scorer(params, W):
 
 def evaluate(params, W):
     for name in ("report.json", "clips.parquet", "index.html"):
-        _put(W.reports / name, str(params.evaluate), *_tree(W.generated))
+        _put(W.reports / name, str(params.evaluate), *_tree(W.generated), *_tree(W.latent_flow.generated))
     (W.reports / "metrics.json").write_text('{{"fgd": 1.5}}')
     _put(W.reports / "plots" / "a.svg", "a")
 '''

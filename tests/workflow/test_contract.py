@@ -9,7 +9,8 @@ from sandbox import CLIPS, TRAIN_CLIP, Sandbox, git, make_sandbox
 from omniges.config import load_params
 
 ALL_CLIPS = set(CLIPS)
-AFTER_FEATURES = {"pack", "train", "generate", "baselines", "evaluate"}
+LATENT_FLOW = {"latent_train", "latent_generate"}
+AFTER_FEATURES = {"pack", "train", "generate", "baselines", "evaluate"} | LATENT_FLOW
 SOUND_CLIP = {"motion", "mfcc", "wavlm", "ingest", "scorer"} | AFTER_FEATURES
 """What follows from an edited wav: the motion table is cut to the common length, so it is looked at again."""
 
@@ -75,9 +76,20 @@ def _parameters(flow: Flow) -> None:
     flow.box.set(mfcc__hop_s=shipped.mfcc.hop_s)
     assert flow.then("feature's param changed back") == {}
     flow.box.set(train__lr=2 * shipped.train.lr)
-    assert set(flow.then("training param changed")) == {"train", "generate", "evaluate"}
+    assert set(flow.then("training param changed")) == {"train", "generate", "evaluate"} | LATENT_FLOW
     flow.box.set(train__lr=shipped.train.lr)
     assert flow.then("training param changed back") == {}
+    _a_switched_stage(flow)
+
+
+def _a_switched_stage(flow: Flow) -> None:
+    shipped = load_params(flow.box.root / "params.yaml").train.lr
+    flow.box.set(baselines__latent_flow__train=False)
+    assert set(flow.then("switched off")) == {"evaluate"}
+    flow.box.set(train__lr=3 * shipped)
+    assert set(flow.then("training param changed while it is off")) == {"train", "generate", "evaluate"}
+    flow.box.set(train__lr=shipped, baselines__latent_flow__train=True)
+    assert flow.then("switched on again") == {}
 
 
 def _source_text(flow: Flow) -> None:

@@ -66,16 +66,19 @@ def test_real_stages_killed_at_any_moment_end_as_undisturbed(tmp_path: Path) -> 
     assert {each["kills"] for each in seen.values()} == {KILLS}
     # Trainings and the report tell the time in their files. What follows a training was compared file by file
     # as it was made: generation.json holds the digest of the weights, so those are an undisturbed run's too.
-    for name in ("generated", "pack"):
+    for name in ("generated", "latent_flow", "pack"):
         assert stage_files(box, name) == stage_files(whole, name)
-    assert len(losses(whole)) == TINY["train.max_steps"] + 4 * 2  # every step; steps 10 and 12 of each part
+    # Every step of both networks; steps 10 and 12 of each tokenizer.
+    assert len(losses(whole)) == 2 * TINY["train.max_steps"] + 4 * 2
     assert losses(box) == losses(whole)
 
 
 def losses(box: Sandbox) -> list[dict[str, object]]:
     """Every row of all loss curves, without the seconds that it took to get there."""
     models = box.root / "models" / "demo"
-    rows = json.loads((models / "a2g" / "curve.json").read_text())
+    rows: list[dict[str, object]] = []
+    for curve in sorted(models.glob("*/curve.json")):  # the model's and the latent flow's
+        rows += json.loads(curve.read_text())
     for report in sorted(models.glob("tokenizers/*/report.json")):
         rows += json.loads(report.read_text())["history"]
     return [{name: value for name, value in row.items() if name != "train/seconds"} for row in rows]

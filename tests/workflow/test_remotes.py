@@ -72,7 +72,7 @@ def test_a_machine_without_the_corpus_trains_and_its_model_is_at_home_elsewhere(
     shutil.rmtree(box.root / "models/demo/a2g")
     shutil.copytree(node.root / "models/demo/a2g", box.root / "models/demo/a2g")
     box.computed()
-    assert set(box.snakemake()) == {"generate", "evaluate"}
+    assert set(box.snakemake()) == {"generate", "latent_train", "latent_generate", "evaluate"}
     made = (box.root / "models/demo/a2g/model.safetensors").read_bytes()
     assert set(box.snakemake("--forcerun", "train")) == {"train"}  # here it comes out the same
     assert (box.root / "models/demo/a2g/model.safetensors").read_bytes() == made

@@ -16,6 +16,40 @@ rule make_baselines:
         plan.command("baselines")
 
 
+rule train_latent_flow:
+    input:
+        ancient(plan.before("latent_train")),
+    output:
+        plan.mark("latent_train"),
+    log:
+        "reports/logs/latent_train.log",
+    # Half of the cores, so that it can run beside other jobs; the model's training takes all of them.
+    threads: max(1, (workflow.resource_settings.cores or 8) // 2)
+    resources:
+        ranks=1,
+        mem_mb=16000,
+        runtime=4320,
+    params:
+        launch=plan.launch,
+    shell:
+        plan.command("latent_train")
+
+
+rule generate_latent_flow:
+    input:
+        ancient(plan.before("latent_generate")),
+    output:
+        plan.mark("latent_generate"),
+    log:
+        "reports/logs/latent_generate.log",
+    threads: max(1, (workflow.resource_settings.cores or 4) // 2)
+    resources:
+        mem_mb=8000,
+        runtime=720,
+    shell:
+        plan.command("latent_generate")
+
+
 rule train_embedder:
     input:
         ancient(plan.before("embedder")),

@@ -29,6 +29,7 @@ def made_by(params: Params, W: Workspace, result: Evaluation) -> dict[str, Any]:
         "commit": commit(),
         "params_sha256": hashlib.sha256(json.dumps(params.model_dump(), sort_keys=True).encode()).hexdigest(),
         "model_sha256": _folder_hash(W.a2g),
+        **_latent_flow(params, W),
         "tokenizers_sha256": {part: _folder_hash(W.tokenizer(part)) for part in PART_NAMES},
         "clean_up": ", ".join(params.evaluate.clean) or "none",
         "embedder": result.encoder,
@@ -40,6 +41,14 @@ def made_by(params: Params, W: Workspace, result: Evaluation) -> dict[str, Any]:
         "machine": machine(),
         "packages": package_versions(),
     }
+
+
+def _latent_flow(params: Params, W: Workspace) -> dict[str, Any]:
+    """Which checkpoint that baseline is, and how it was sampled; nothing where it is switched off."""
+    if not params.baselines.latent_flow.train:
+        return {}
+    notes = read_json(W.latent_flow.generated / "generation.json")
+    return {"latent_flow_sha256": notes["checkpoint"], "latent_flow_sampling": notes["sampling"]}
 
 
 def encoder_label(model: str, kind: str) -> str:

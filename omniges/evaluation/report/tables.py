@@ -34,11 +34,13 @@ def headline(result: Evaluation) -> dict[str, float]:
 
 
 def tracked(result: Evaluation) -> dict[str, float]:
-    """The headline with every interval, and the mean pose's FGD for scale: what a tracker is given."""
+    """The headline with every interval, and two baselines' FGD for scale: what a tracker is given."""
     flat = headline(result)
-    model, still = result.summaries.get(result.model or ""), result.summaries.get("mean-pose")
-    if still and still.fgd:
-        flat["fgd_mean_pose"] = still.fgd.value
+    model = result.summaries.get(result.model or "")
+    for name in ("mean-pose", "latent-flow"):
+        baseline = result.summaries.get(name)
+        if baseline and baseline.fgd:
+            flat[f"fgd_{name.replace('-', '_')}"] = baseline.fgd.value
     for m, short in PLAIN.items():
         if model and m in model.measures:
             flat |= _bounds(short, model.measures[m])
