@@ -35,6 +35,14 @@ def test_16_khz_mono_is_returned_sample_by_sample(tmp_path, subtype, tolerance):
     np.testing.assert_allclose(got, want, rtol=0, atol=tolerance)
 
 
+@pytest.mark.parametrize("container", ["WAV", "FLAC", "AIFF"])
+def test_every_16_bit_sample_is_the_number_that_libsndfile_makes_of_it(tmp_path, container):
+    every = np.arange(-(2**15), 2**15).astype(np.int16)
+    soundfile.write(tmp_path / "a.wav", every, 16_000, subtype="PCM_16", format=container)
+    want, _ = soundfile.read(tmp_path / "a.wav", dtype="float32")
+    np.testing.assert_array_equal(read_wave(tmp_path / "a.wav"), want)
+
+
 def test_44_1_khz_stereo_becomes_the_mean_of_its_channels_at_16_khz(tmp_path):
     left = sine(44_100, 2.0)
     soundfile.write(
