@@ -50,10 +50,10 @@ def read_motion(path: Path, expression: Path | None = None) -> Motion:
         raise DataError(f"{path}: got a mocap_frame_rate of {fps:g}, wanted frames a second. {_REMEDY}")
     _check_units(poses, trans, path)
     return Motion(
-        poses=poses.reshape(n_frames, N_JOINTS, 3).astype(np.float32),
-        trans=trans.astype(np.float64),
-        expressions=expressions.astype(np.float64),
-        betas=betas.astype(np.float32),
+        poses=poses.reshape(n_frames, N_JOINTS, 3).astype(np.float32, copy=False),
+        trans=trans.astype(np.float64, copy=False),
+        expressions=expressions.astype(np.float64, copy=False),
+        betas=betas.astype(np.float32, copy=False),
         fps=fps,
     )
 
@@ -151,8 +151,9 @@ def _numbers(
         raise DataError(f"{path}: {key} has shape {values.shape}, wanted {wanted}. {_REMEDY}")
     if values.dtype.kind not in "fiu":
         raise DataError(f"{path}: {key} holds {values.dtype}, wanted numbers. {_REMEDY}")
-    bad = int(values.size - np.isfinite(values).sum())
-    if bad:
+    finite = np.isfinite(values)
+    if not finite.all():
+        bad = int(values.size - finite.sum())
         raise DataError(
             f"{path}: {key} holds {bad} values that are NaN or infinite, of {values.size}. {_REMEDY}"
         )
@@ -160,7 +161,7 @@ def _numbers(
 
 
 def _check_units(poses: NDArray[Any], trans: NDArray[Any], path: Path) -> None:
-    widest, farthest = float(np.abs(poses).max()), float(np.abs(trans).max())
+    widest, farthest = _largest(poses), _largest(trans)
     if widest > _WIDEST_ANGLE:
         raise DataError(
             f"{path}: poses reach {widest:.1f}, wanted radians below {_WIDEST_ANGLE:.1f}. {_REMEDY}"
@@ -169,3 +170,8 @@ def _check_units(poses: NDArray[Any], trans: NDArray[Any], path: Path) -> None:
         raise DataError(
             f"{path}: trans reaches {farthest:.1f}, wanted metres below {_FARTHEST_M:.0f}. {_REMEDY}"
         )
+
+
+def _largest(values: NDArray[Any]) -> float:
+    """The largest absolute value, without an array of absolute values."""
+    return max(float(values.max()), -float(values.min()))

@@ -72,7 +72,8 @@ def features_from_parts(
     """
     turned = torch.from_numpy(np.ascontiguousarray(poses, np.float32))
     values = np.empty((len(poses), FEATURE_WIDTH), np.float32)
-    values[:, :POSE_WIDTH] = rotations.axis_angle_to_rot6d(turned).flatten(1).numpy()
+    rot6d = torch.from_numpy(values[:, :POSE_WIDTH]).unflatten(1, (N_JOINTS, ROT6D))
+    rotations.write_rot6d(turned, rot6d)
     values[:, TRANS_SLICE] = translation
     values[:, EXPRESSION_SLICE] = expressions
     side = poses[:, list(SIDE_JOINTS)].reshape(len(poses), SIDE_WIDTH)

@@ -93,6 +93,8 @@ NAN[3, 1] = np.nan
         ({"trans": NAN}, "trans holds 1 values that are NaN or infinite, of 60"),
         ({"trans": np.full((20, 3), 95.0) * 100}, "wanted metres"),
         ({"poses": np.full((20, 165), 90.0)}, "wanted radians"),
+        ({"poses": np.full((20, 165), -90.0)}, "wanted radians"),
+        ({"trans": np.full((20, 3), -128, np.int8)}, "trans reaches 128.0, wanted metres"),
         ({"betas": np.zeros(10, np.float32)}, r"betas has shape \(10,\), wanted \(300,\)"),
         ({"betas": None}, "wanted also betas"),
         ({"expressions": np.full((20, 100), "x")}, "expressions holds <U1, wanted numbers"),

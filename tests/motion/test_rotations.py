@@ -33,6 +33,15 @@ def test_rot6d_recovers_scipy_rotations_at_any_row_length():
     torch.testing.assert_close(got, torch.from_numpy(want), rtol=0, atol=1e-12)  # fails on column layout
 
 
+def test_rot6d_written_in_place_has_the_same_bits_and_leaves_the_rest():
+    axis_angle = torch.from_numpy(np.random.default_rng(0).standard_normal((50, 7, 3))).float()
+    axis_angle[3, 2] = 0.0
+    wide = torch.full((50, 7 * 6 + 2), -9.0)
+    R.write_rot6d(axis_angle, wide[:, 1:-1].unflatten(1, (7, 6)))
+    assert torch.equal(wide[:, 1:-1], R.axis_angle_to_rot6d(axis_angle).flatten(1))
+    assert (wide[:, [0, -1]] == -9.0).all()
+
+
 def test_published_vectors(shared: Path):
     v = np.load(shared / "reference/rotations/rotation_vectors.npz")
     axis_angle = torch.from_numpy(v["axis_angle"])
