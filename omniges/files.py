@@ -67,10 +67,18 @@ def remove(path: Path) -> None:
         path.unlink(missing_ok=True)
 
 
-def write_json(path: Path, value: Any) -> None:
-    """Write sorted, indented JSON atomically; NaN is refused, since JSON has none."""
+def write_json(path: Path, value: Any, *, on_one_line: bool = False) -> None:
+    """Write sorted, indented JSON atomically; NaN is refused, since JSON has none.
+
+    Args:
+        path: the file to make.
+        value: what to write.
+        on_one_line: for many numbers, which nobody reads by eye: a tenth of the time.
+    """
+    indent = None if on_one_line else 2
+    text = json.dumps(value, indent=indent, sort_keys=True, allow_nan=False)
     with atomic_path(path) as temporary:
-        temporary.write_text(json.dumps(value, indent=2, sort_keys=True, allow_nan=False) + "\n", "utf-8")
+        temporary.write_text(text + "\n", "utf-8")
 
 
 def read_json(path: Path) -> Any:

@@ -95,7 +95,7 @@ def run(params: Params, W: Workspace) -> None:
         for shard, members in _shards(records, params.pack.shards).items():
             _write_shard(folder / shard, members, params, W, contents)
         _refuse_empty_splits(params, contents)
-        write_json(folder / "index.json", _index(folder, params, contents))
+        write_json(folder / "index.json", _index(folder, params, contents), on_one_line=True)
     size = sum(path.stat().st_size for path in W.pack.glob("*.mdb"))
     log.info("packed %d clips, %.1f MB; left out %d", len(contents.clips), size / 1e6, len(contents.left_out))
 
