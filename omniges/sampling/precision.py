@@ -6,7 +6,6 @@ stay in float32.
 """
 
 import contextlib
-from copy import deepcopy
 from typing import Any, Literal, TypeVar
 
 import torch
@@ -15,6 +14,7 @@ from torch import Tensor, nn
 from omniges.model.a2g import A2G
 from omniges.model.head import CodeHead
 from omniges.tokenizers.gesture_tokenizer import GestureTokenizer
+from omniges.tokenizers.rows import RowsDecoder
 
 Precision = Literal["fp32", "bf16"]
 _Module = TypeVar("_Module", bound=nn.Module)
@@ -30,7 +30,8 @@ def computing(precision: Precision, device: torch.device) -> Any:
 def prepared(
     model: A2G, tokenizer: GestureTokenizer, precision: Precision
 ) -> tuple[A2G, "GestureTokenizer | HastyDecoder"]:
-    """Bring weights to a precision once, so that no window has to; results are those of autocast alone.
+    """Bring weights to a precision once, so that no window has to; results are those of autocast alone, up to
+    bfloat16's rounding of estimates on the way.
 
     Args:
         model: its matrices are changed in place; with bf16 it can't compute in float32 any more.
@@ -51,7 +52,7 @@ class HastyDecoder:
 
     def __init__(self, tokenizer: GestureTokenizer) -> None:
         self._exact = tokenizer
-        self._hasty = _lower(deepcopy(tokenizer))
+        self._hasty = [RowsDecoder(part, torch.bfloat16) for part in tokenizer.each()]
 
     @property
     def decoder_context(self) -> int:
@@ -61,7 +62,7 @@ class HastyDecoder:
         return self._exact.decode_latents(latents)
 
     def estimate(self, latents: Tensor) -> Tensor:
-        return self._hasty.estimate(latents)
+        return torch.cat([decode(latents[:, :, i]) for i, decode in enumerate(self._hasty)], -1).float()
 
 
 def _lower(module: _Module) -> _Module:

@@ -51,7 +51,7 @@ class Progress:
         fresh = self.choices.ahead(self.settled, length - window.past)
         return torch.cat([fresh.new_zeros(window.past, *fresh.shape[1:]), fresh])
 
-    def take(self, window: Window, drawn: DrawnWindow, row: int, overlap: int) -> Settled:
+    def take(self, window: Window, drawn: DrawnWindow, row: int, overlap: int, wanted: slice) -> Settled:
         """Keep what a window settles of this clip.
 
         Args:
@@ -59,14 +59,16 @@ class Progress:
             drawn: what came out of it for all clips.
             row: this clip's place there.
             overlap: tokens that the next window continues.
+            wanted: the tokens that `drawn.clean` has.
         """
         local = slice(window.past, window.keep - window.start)
         frames = slice(local.start * FRAMES_PER_CODE, local.stop * FRAMES_PER_CODE)
         latent, side = drawn.latent[row, local], drawn.side[row, frames].float()
         settled = Settled(latent=latent, side=self._faded(side), foreseen=drawn.latent[row, local.stop :])
-        known = slice(max(0, local.stop - overlap), local.stop)
+        known = _continued(window, overlap)
+        clean = slice(known.start - wanted.start, known.stop - wanted.start)
         # Copies, since a view would keep the whole window in memory.
-        self.latent, self.clean = drawn.latent[row, known].clone(), drawn.clean[row, known].clone()
+        self.latent, self.clean = drawn.latent[row, known].clone(), drawn.clean[row, clean].clone()
         self.side = drawn.side[row, frames.stop :].float().clone()
         self.settled = window.keep
         return settled
@@ -80,6 +82,12 @@ class Progress:
             return side
         share = ((torch.arange(n, device=side.device) + 0.5) / len(self.side))[:, None]
         return torch.cat([share * side[:n] + (1 - share) * self.side[:n], side[n:]])
+
+
+def _continued(window: Window, overlap: int) -> slice:
+    """Tokens of a window that the next one may continue, counted from the window's start."""
+    stop = window.keep - window.start
+    return slice(max(0, stop - overlap), stop)
 
 
 def clip_generator(seed: int, clip: str) -> torch.Generator:
@@ -123,8 +131,10 @@ def settle(
     gumbel = [
         clip.gumbel(window, cover.window, model, options) for clip, window in zip(clips, windows, strict=True)
     ]
+    parts = [_continued(window, cover.overlap) for window in windows]
+    wanted = slice(min(part.start for part in parts), max(part.stop for part in parts))
     with computing(options.precision, device):
         sampler = WindowSampler(model, tokenizer, heard.to(device), options)
-        drawn = sampler.draw(past, [clip.generator for clip in clips], torch.stack(gumbel).to(device))
+        drawn = sampler.draw(past, [clip.generator for clip in clips], torch.stack(gumbel).to(device), wanted)
     rows = enumerate(zip(clips, windows, strict=True))
-    return [clip.take(window, drawn, row, cover.overlap) for row, (clip, window) in rows]
+    return [clip.take(window, drawn, row, cover.overlap, wanted) for row, (clip, window) in rows]

@@ -51,7 +51,7 @@ class DrawnWindow:
     """One window of every clip."""
 
     latent: Tensor  # [B, N, P, D]
-    clean: Tensor  # [B, N, X] normalised
+    clean: Tensor  # [B, n, X] normalised, of the wanted tokens
     side: Tensor  # [B, 4 N, 9] normalised
 
 
@@ -80,28 +80,43 @@ class WindowSampler:
         self.conditions = Conditions.cat(variants) if len(variants) > 1 else full
         self.projected = model.project(self.conditions)
 
-    def draw(self, past: Past, generators: Sequence[torch.Generator], gumbel: Tensor) -> DrawnWindow:
+    def draw(
+        self, past: Past, generators: Sequence[torch.Generator], gumbel: Tensor, wanted: slice
+    ) -> DrawnWindow:
         """Walk from noise to gesture.
 
         Args:
             past: what is settled.
             generators: one a clip; each gives the noise of its own clip.
             gumbel: [B, N, P, L, K] what decides the choice of the L coarsest codes, see `ChoiceNoise`.
+            wanted: tokens whose clean gesture is wanted at the end, for the next window to continue.
         """
-        found: list[DrawnWindow] = []
+        found: list[tuple[Tensor, Tensor]] = []
 
         def clean_estimate(x_t: Tensor, t: float, last: bool) -> Tensor:
-            found[:] = [self._estimate(x_t, t, past, gumbel if last else None)]
-            return found[0].clean
+            latent, side = self._estimate(x_t, t, past, gumbel if last else None)
+            found[:] = [(latent, side)]
+            # Nobody walks on from the last estimate, so only what is wanted of it is decoded, below.
+            return x_t if last else self._clean(latent, past, slice(0, latent.shape[1]))
 
         x_0 = torch.stack([flow.noise(past.clean.shape[1:], g) for g in generators]).to(past.clean)
         x_0 = torch.where(past.given[..., None], past.clean, x_0)
         flow.solve(x_0, clean_estimate, self.options.steps, self.options.solver, self.options.time_shift)
-        return found[0]
+        latent, side = found[0]
+        return DrawnWindow(latent=latent, clean=self._clean(latent, past, wanted), side=side)
 
-    def _estimate(self, x_t: Tensor, t: float, past: Past, gumbel: Tensor | None) -> DrawnWindow:
-        """The clean estimate at flow time t; with `gumbel` [B, N, P, L, K], coarse codes are drawn. The past
-        stays.
+    def _clean(self, latent: Tensor, past: Past, wanted: slice) -> Tensor:
+        """[B, N, P, D] to the gesture of the wanted tokens [B, n, X]; the past stays."""
+        reach = self.tokenizer.decoder_context
+        first = max(0, wanted.start - reach)
+        inside = slice(wanted.start - first, wanted.stop - first)
+        near = latent[:, first : wanted.stop + reach]
+        clean = self.model.tokens(near, lambda: self.tokenizer.estimate(near))[:, inside]
+        return torch.where(past.given[:, wanted, None], past.clean[:, wanted], clean)
+
+    def _estimate(self, x_t: Tensor, t: float, past: Past, gumbel: Tensor | None) -> tuple[Tensor, Tensor]:
+        """Latents [B, N, P, D] and side [B, 4 N, 9] of the clean estimate at flow time t; with `gumbel`
+        [B, N, P, L, K], coarse codes are drawn. The past stays.
         """
         variants, batch = self.n_variants, len(x_t)
         states = self.model.states(
@@ -125,7 +140,4 @@ class WindowSampler:
             latent = guide(head.latents(states), self.weights)
         else:
             latent = head.generate(states, weigh)
-        latent = torch.where(past.given[..., None, None], past.latent, latent)
-        clean = self.model.tokens(latent, lambda: self.tokenizer.estimate(latent))
-        clean = torch.where(past.given[..., None], past.clean, clean)
-        return DrawnWindow(latent=latent, clean=clean, side=side)
+        return torch.where(past.given[..., None, None], past.latent, latent), side

@@ -112,5 +112,9 @@ class GestureTokenizer(nn.Module):
         """[4, Q, K, D] effective codebooks."""
         return torch.stack([model.codebooks() for _, model in self._each()])
 
+    def each(self) -> list[RVQVAE]:
+        """The parts' tokenizers, in the order of `PART_NAMES`."""
+        return [model for _, model in self._each()]
+
     def _each(self) -> list[tuple[str, RVQVAE]]:
         return [(part, model) for part, model in self.parts.items() if isinstance(model, RVQVAE)]

@@ -133,7 +133,7 @@ class RVQVAE(nn.Module):
             raise ShapeError(f"RVQVAE: {frames.shape[1]} frames are fewer than one code holds, {wanted}.")
 
 
-class _ResidualBlock(nn.Module):
+class ResidualBlock(nn.Module):
     def __init__(self, width: int, dilation: int, dropout: float) -> None:
         super().__init__()
         self.conv1 = nn.Conv1d(width, width, 3, padding=dilation, dilation=dilation)
@@ -148,7 +148,7 @@ class _ResidualBlocks(nn.Module):
     def __init__(self, width: int, depth: int, dropout: float) -> None:
         super().__init__()
         dilations = [DILATION_GROWTH**i for i in reversed(range(depth))]
-        self.model = nn.Sequential(*(_ResidualBlock(width, dilation, dropout) for dilation in dilations))
+        self.model = nn.Sequential(*(ResidualBlock(width, dilation, dropout) for dilation in dilations))
 
     def forward(self, x: Tensor) -> Tensor:
         return self.model(x)

@@ -120,6 +120,21 @@ def test_what_a_window_keeps_along_the_flow_gives_what_computing_it_anew_gives(r
     assert torch.equal(kept.latent, make().latent)
 
 
+def test_only_what_the_next_window_continues_is_decoded_and_as_the_whole_would_be(net, monkeypatch):
+    options, tokenizer = toys.sampling_params(steps=1), toys.ToyTokenizer()
+    part, asked, draw = generate_clips(net, tokenizer, [speech()], 0, options)[0], [], WindowSampler.draw
+
+    def whole(self, past, generators, gumbel, wanted):
+        drawn = draw(self, past, generators, gumbel, slice(0, 8))
+        asked.append(wanted)
+        return replace(drawn, clean=drawn.clean[:, wanted])
+
+    monkeypatch.setattr(WindowSampler, "draw", whole)
+    torch.testing.assert_close(generate_clips(net, tokenizer, [speech()], 0, options)[0].latent, part.latent)
+    # The first window settles 7 tokens of 8, and the next one continues the last 2 of them.
+    assert asked[0] == slice(5, 7)
+
+
 def test_words_are_those_that_are_said_in_the_window():
     s = replace(speech(words=3), text_span_s=torch.tensor([[0.0, 0.5], [0.9, 1.2], [2.5, 3.0]]))
     heard = window_of([s], [30], 32, 30.0)

@@ -24,8 +24,10 @@ def made(net, tokenizer, precision):  # noqa: F811
 def test_prepared_weights_give_what_autocast_gives(net, tokenizer):  # noqa: F811
     want = made(net, tokenizer, "bf16")
     lowered, hasty = prepared(copy.deepcopy(net), tokenizer, "bf16")
+    # The weights alone to the bit's neighbour; estimates are summed in another order, and rounded to 8 bits.
+    torch.testing.assert_close(made(lowered, tokenizer, "bf16").gesture, want.gesture, atol=1e-6, rtol=1e-5)
     got = made(lowered, hasty, "bf16")
-    torch.testing.assert_close(got.gesture, want.gesture, atol=1e-6, rtol=1e-5)
+    assert (got.latent - want.latent).square().mean().sqrt() < 2**-8 * want.latent.std()
     assert got.gesture.dtype == torch.float32
     assert next(tokenizer.parameters()).dtype == torch.float32  # what is moved is decoded as ever
 
