@@ -48,8 +48,8 @@ class ChoiceNoise:
             self._white = torch.cat([self._white, fresh])
         # Token by token: that stays in the cache, and a token's sum doesn't hang on how many are asked for.
         white, reach = self._white.flatten(1), len(self._kernel)
-        smooth = torch.stack([self._kernel @ white[first : first + reach] for first in range(n_tokens)])
-        return gumbel_from_normal(smooth).unflatten(1, self._size)
+        found = [gumbel_from_normal(self._kernel @ white[first : first + reach]) for first in range(n_tokens)]
+        return torch.stack(found).unflatten(1, self._size)
 
 
 def gumbel_from_normal(x: Tensor) -> Tensor:

@@ -43,7 +43,8 @@ def prepared(
     _lower(model)
     head = model.code_head
     for matrices in (head.to_logits, head.coarser) if isinstance(head, CodeHead) else ():
-        matrices.data = matrices.data.to(torch.bfloat16)
+        # Level by level in memory, as they are read; a product would copy what lies scattered.
+        matrices.data = matrices.data.to(torch.bfloat16).transpose(0, 1).contiguous().transpose(0, 1)
     return model, HastyDecoder(tokenizer)
 
 
