@@ -56,6 +56,7 @@ VARIANTS: dict[str, VariantOf] = {
     "1 level drawn": VariantOf(sampled={"sampled_levels": 1}),
     "without gate": VariantOf(trained={"model.fusion_gate": False}),
     "1 residual stream": VariantOf(trained={"model.residual_streams": 1}),
+    "context unaware of gesture": VariantOf(trained={"model.context_reads_gesture": False}),
     "latent flow": VariantOf(trained={"model.predicts": "latents"}),
     "latent flow, 16 steps": VariantOf(trained={"model.predicts": "latents"}, sampled={"steps": 16}),
     "cross-entropy only": VariantOf(trained={"train.loss.reconstruction": 0.0, "train.loss.velocity": 0.0}),
