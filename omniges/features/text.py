@@ -143,6 +143,8 @@ def _mean_by_word(
     hidden: NDArray[np.float32], word_of: Sequence[int | None], words: Sequence[str]
 ) -> NDArray[np.float32]:
     """[P, D] to [n, D]."""
+    import torch
+
     owner = np.asarray([-1 if word is None else word for word in word_of])
     counts = np.bincount(owner[owner >= 0], minlength=len(words))
     if not counts.all():
@@ -151,5 +153,7 @@ def _mean_by_word(
             f"word {index} ({words[index]!r}) has no pieces in the text encoder's vocabulary, wanted at "
             "least one. Correct the TextGrid, or add the clip to data.exclude in params.yaml."
         )
-    shares = (owner == np.arange(len(words))[:, None]) / counts[:, None]  # [n, P]
-    return shares.astype(np.float32) @ hidden
+    sums = torch.zeros(1 + len(words), hidden.shape[1])  # row 0 takes the pieces of no word
+    sums.index_add_(0, torch.from_numpy(owner + 1), torch.from_numpy(hidden))
+    means: NDArray[np.float32] = sums[1:].numpy() / counts[:, None].astype(np.float32)
+    return means
