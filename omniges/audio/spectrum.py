@@ -19,7 +19,7 @@ from omniges.errors import ShapeError
 
 TOP_DB = 80.0
 _POWER_FLOOR = 1e-10
-_MELS_AT_ONCE = 32
+_MELS_AT_ONCE = 16
 _FRAMES_AT_ONCE = 256  # keeps a block's spectra within the processor's cache
 
 
@@ -118,7 +118,7 @@ def _log_mel(frames: NDArray[np.float32], bands: tuple[_Band, ...]) -> NDArray[n
     power += np.square(spectrum.imag)
     mel = np.empty((len(frames), bands[-1].mels.stop), np.float32)
     for band in bands:
-        mel[:, band.mels] = power[:, band.frequencies] @ band.filters
+        np.matmul(power[:, band.frequencies], band.filters, out=mel[:, band.mels])
     np.maximum(mel, np.float32(_POWER_FLOOR), out=mel)
     np.log10(mel, out=mel)
     mel *= np.float32(10.0)
