@@ -233,7 +233,7 @@ def _write(path: Path, columns: dict[str, pa.Array], metadata: dict[str, Any], g
 def _read(path: Path, wanted: tuple[str, ...]) -> tuple[dict[str, pa.ChunkedArray], dict[str, Any]]:
     try:
         # `pq.read_table` sets up a whole dataset first, and reading ahead pays on slow networks only.
-        with pq.ParquetFile(path, pre_buffer=False) as file:
+        with pa.OSFile(str(path)) as raw, pq.ParquetFile(raw, pre_buffer=False) as file:
             table = file.read(use_threads=False)
         metadata = json.loads((table.schema.metadata or {})[_METADATA_KEY])
     except (OSError, pa.ArrowException, KeyError, ValueError) as error:
