@@ -155,5 +155,5 @@ def _mean_by_word(
         )
     sums = torch.zeros(1 + len(words), hidden.shape[1])  # row 0 takes the pieces of no word
     sums.index_add_(0, torch.from_numpy(owner + 1), torch.from_numpy(hidden))
-    means: NDArray[np.float32] = sums[1:].numpy() / counts[:, None].astype(np.float32)
+    means: NDArray[np.float32] = (sums[1:] / torch.from_numpy(counts)[:, None]).numpy()
     return means
