@@ -269,7 +269,7 @@ class RegressionParams(Section):
 
 
 class LatentFlowParams(Section):
-    """The strongest baseline: the model's network and training, but a flow among latents instead of codes."""
+    """The baseline nearest to the model: its network and training, but a flow among latents, not codes."""
 
     train: bool  # false leaves it out: it costs a training as long as the model's
     steps: Annotated[int, Field(ge=1, le=50)]  # of its flow; all else is drawn as `sampling` says

@@ -84,3 +84,10 @@ def test_a_file_that_is_no_mapping_is_refused(tmp_path, content, match):
 def test_missing_file_names_the_remedy(tmp_path):
     with pytest.raises(ConfigError, match="repository's root"):
         load_params(tmp_path / "params.yaml")
+
+
+def test_sampling_without_a_seed_is_refused(raw):
+    broken = copy.deepcopy(raw)
+    broken["sampling"]["seeds"] = []
+    with pytest.raises(ConfigError, match=r"sampling\.seeds: got \[\]: List should have at least 1 item"):
+        parse_params(broken)
