@@ -12,7 +12,7 @@ regression      what a small convolution net makes of the sound, trained here on
 smooth-noise    the mean pose plus low-passed noise of the train split's spread: moves like nobody, hears
                 nothing
 
-The latent flow, a network about as large as the model, has stages of its own: `latent_train` and `latent_generate`.
+The latent flow, about as large as the model, has stages of its own: `latent_train` and `latent_generate`.
 """
 
 import logging
