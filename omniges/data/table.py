@@ -1,8 +1,7 @@
 """One clip's feature as a Parquet file: a column of numbers, row after row, with its meaning in the schema.
 
 Lists in Parquet say of each number whether it begins a row, which costs more time than all else together;
-here the schema's metadata has the width of a row. Words come with several columns, so their embeddings are
-lists.
+here the schema's metadata has the width of a row, and a clip's words with their times.
 
 The bytes depend on values and metadata only, not on time, machine or threads (for one version of pyarrow),
 so that content hashes mean something.
@@ -76,9 +75,8 @@ def write_table(
         extra: what else readers need, JSON values.
     """
     stored = _stored(values, dtype, f"{path} ({feature})")
-    width = stored.shape[1]
     metadata = {"clip": clip, "feature": feature, "unit": unit, "fps": fps, "extra": extra or {}}
-    _write(path, {"values": _numbers(stored)}, metadata | {"width": width}, _ROW_GROUP * width)
+    _write(path, stored, metadata)
 
 
 def read_table(path: Path) -> Table:
@@ -87,14 +85,9 @@ def read_table(path: Path) -> Table:
     Raises:
         DataError: the file is missing, truncated, or no table of this project.
     """
-    columns, metadata = _read(path, ("values",))
-    if "width" not in metadata:
-        raise DataError(
-            f"{path}: got a table of {metadata.get('feature')} without its width, wanted one feature's rows. "
-            "Delete it and run its stage again."
-        )
+    values, metadata = _read(path)
     return Table(
-        values=_array(columns["values"].chunks, columns["values"].type).reshape(-1, metadata["width"]),
+        values=values,
         clip=metadata["clip"],
         feature=metadata["feature"],
         unit=metadata["unit"],
@@ -124,18 +117,8 @@ def write_text_table(
     stored = _stored(values, dtype, f"{path} (text)")
     if len(stored) != len(words):
         raise ShapeError(f"{path}: got {len(stored)} embeddings for {len(words)} words; wanted one a word.")
-    columns = {
-        "text": pa.array([word.text for word in words], pa.string()),
-        "start_s": pa.array([word.start_s for word in words], pa.float64()),
-        "end_s": pa.array([word.end_s for word in words], pa.float64()),
-        "values": _rows(stored),
-    }
-    _write(
-        path,
-        columns,
-        {"clip": clip, "feature": "text", "unit": "embedding", "fps": None, "extra": extra or {}},
-        _ROW_GROUP,
-    )
+    metadata = {"clip": clip, "feature": "text", "unit": "embedding", "fps": None, "extra": extra or {}}
+    _write(path, stored, metadata | {"words": [[word.text, word.start_s, word.end_s] for word in words]})
 
 
 def read_text_table(path: Path) -> TextTable:
@@ -144,14 +127,14 @@ def read_text_table(path: Path) -> TextTable:
     Raises:
         DataError: the file is missing, truncated, or no text table of this project.
     """
-    columns, metadata = _read(path, ("text", "start_s", "end_s", "values"))
-    spans = zip(
-        columns["text"].to_pylist(), columns["start_s"].to_pylist(), columns["end_s"].to_pylist(), strict=True
-    )
-    words = [Word(text=text, start_s=start, end_s=end) for text, start, end in spans]
-    return TextTable(
-        words=words, values=_matrix(columns["values"]), clip=metadata["clip"], extra=metadata["extra"]
-    )
+    values, metadata = _read(path)
+    if "words" not in metadata:
+        raise DataError(
+            f"{path}: got a table of {metadata.get('feature')}, wanted one of words. "
+            "Delete it and run its stage again."
+        )
+    words = [Word(text=text, start_s=start, end_s=end) for text, start, end in metadata["words"]]
+    return TextTable(words=words, values=values, clip=metadata["clip"], extra=metadata["extra"])
 
 
 def all_finite(values: NDArray[Any]) -> bool:
@@ -187,20 +170,6 @@ def _numbers(stored: NDArray[Any]) -> pa.Array:
     return pa.Array.from_buffers(kind, stored.size, [None, pa.py_buffer(stored.reshape(-1))])
 
 
-def _rows(stored: NDArray[Any]) -> pa.Array:
-    """[N, W] as a column of fixed-size lists."""
-    numbers = _numbers(stored)
-    # A promise that nothing is null spares a third of the time of reading.
-    row = pa.list_(pa.field("element", numbers.type, nullable=False), stored.shape[1])
-    return pa.FixedSizeListArray.from_arrays(numbers, type=row)
-
-
-def _matrix(column: pa.ChunkedArray) -> NDArray[Any]:
-    """[N, W] of a column of fixed-size lists; a copy, so that it can be written to."""
-    chunks = [chunk.flatten() for chunk in column.chunks]
-    return _array(chunks, column.type.value_type).reshape(-1, column.type.list_size)
-
-
 def _array(chunks: list[pa.Array], kind: pa.DataType) -> NDArray[Any]:
     """All numbers of some arrays of one type; a copy."""
     dtype = np.dtype(_NUMPY_NAMES.get(str(kind), str(kind)))
@@ -211,10 +180,12 @@ def _array(chunks: list[pa.Array], kind: pa.DataType) -> NDArray[Any]:
     return np.concatenate(parts)
 
 
-def _write(path: Path, columns: dict[str, pa.Array], metadata: dict[str, Any], group: int) -> None:
-    encoded = {_METADATA_KEY: json.dumps(metadata, sort_keys=True, allow_nan=False).encode()}
-    fields = [pa.field(name, column.type, nullable=False) for name, column in columns.items()]
-    table = pa.table(list(columns.values()), schema=pa.schema(fields, metadata=encoded))
+def _write(path: Path, stored: NDArray[Any], metadata: dict[str, Any]) -> None:
+    width = stored.shape[1]
+    encoded = json.dumps(metadata | {"width": width}, sort_keys=True, allow_nan=False).encode()
+    numbers, group = _numbers(stored), _ROW_GROUP * width
+    field_ = pa.field("values", numbers.type, nullable=False)
+    table = pa.table([numbers], schema=pa.schema([field_], metadata={_METADATA_KEY: encoded}))
     with atomic_path(path) as temporary:
         # Groups of a fixed size, no dictionaries or statistics: nothing but the values decides the bytes.
         pq.write_table(
@@ -224,13 +195,15 @@ def _write(path: Path, columns: dict[str, pa.Array], metadata: dict[str, Any], g
             compression_level=1,
             use_dictionary=False,
             write_statistics=False,
-            use_byte_stream_split=_float_columns(table),
+            # The bytes of floats compress better apart; a float16 loses nothing by it either.
+            use_byte_stream_split=["values"] if stored.dtype.kind == "f" else [],
             row_group_size=group,
             max_rows_per_page=group,  # small pages would share one code for their first and last bytes
         )
 
 
-def _read(path: Path, wanted: tuple[str, ...]) -> tuple[dict[str, pa.ChunkedArray], dict[str, Any]]:
+def _read(path: Path) -> tuple[NDArray[Any], dict[str, Any]]:
+    """Values [N, W] and metadata."""
     try:
         # `pq.read_table` sets up a whole dataset first, and reading ahead pays on slow networks only.
         with pa.OSFile(str(path)) as raw, pq.ParquetFile(raw, pre_buffer=False) as file:
@@ -240,19 +213,10 @@ def _read(path: Path, wanted: tuple[str, ...]) -> tuple[dict[str, pa.ChunkedArra
         raise DataError(
             f"{path}: no readable feature table ({error}). Delete it and run its stage again."
         ) from error
-    missing = [name for name in wanted if name not in table.column_names]
-    if missing:
+    if table.column_names != ["values"] or "width" not in metadata:
         raise DataError(
-            f"{path}: got columns {table.column_names}, wanted {list(wanted)}. "
-            "Delete it and run its stage again."
+            f"{path}: got a table of {metadata.get('feature')} with columns {table.column_names}, or without "
+            "its width; wanted one feature's rows. Delete it and run its stage again."
         )
-    return {name: table.column(name) for name in wanted}, metadata
-
-
-def _float_columns(table: pa.Table) -> list[str]:
-    """Float numbers and lists of them: their bytes compress better apart (a float16 loses nothing by it
-    either). The spans of words do not: they are few.
-    """
-    found = [f.name for f in table.schema if f.name == "values" and pa.types.is_floating(f.type)]
-    lists = [f for f in table.schema if pa.types.is_fixed_size_list(f.type)]
-    return found + [f"{f.name}.list.element" for f in lists if pa.types.is_floating(f.type.value_type)]
+    column = table.column("values")
+    return _array(column.chunks, column.type).reshape(-1, metadata["width"]), metadata

@@ -85,7 +85,7 @@ def test_foreign_and_cut_files_are_refused(tmp_path: Path) -> None:
         with pytest.raises(DataError, match="no readable feature table"):
             read_table(path)
     path.write_bytes(whole)
-    with pytest.raises(DataError, match=r"got columns \['values'\], wanted"):
+    with pytest.raises(DataError, match="got a table of f, wanted one of words"):
         read_text_table(path)
     with pytest.raises(DataError, match="got a table of f with 3 columns"):
         read_motion_features(path)
@@ -96,7 +96,7 @@ def test_a_table_of_lists_from_an_earlier_version_is_refused(tmp_path: Path) -> 
     rows = pa.FixedSizeListArray.from_arrays(pa.array([1.0, 2.0, 3.0, 4.0]), 2)
     metadata = {"omniges": '{"clip": "c", "feature": "mfcc", "unit": "1", "fps": 30.0, "extra": {}}'}
     pq.write_table(pa.table({"values": rows}).replace_schema_metadata(metadata), path)
-    with pytest.raises(DataError, match=r"a\.parquet: got a table of mfcc without its width.*Delete it"):
+    with pytest.raises(DataError, match=r"a\.parquet: got a table of mfcc .*without its width.*Delete it"):
         read_table(path)
 
 
