@@ -5,10 +5,10 @@ from pathlib import Path
 
 import pytest
 import torch
+from toy_index import toy_index
 
 from omniges import checkpoint
 from omniges.config import load_params
-from omniges.data.packed import IndexedClip, PackIndex
 from omniges.errors import ConfigError
 from omniges.files import write_json
 from omniges.motion.layout import PART_NAMES
@@ -23,28 +23,10 @@ SHARDS = ("shard-000.mdb", "shard-001.mdb")
 def trained(tmp_path, monkeypatch):
     """A checkpoint as training leaves it: 900-frame clips of two speakers, best step 40 of 60."""
     monkeypatch.chdir(tmp_path)
-    clips = {
-        f"{split}{i}": IndexedClip(
-            id=f"{split}{i}",
-            split=split,
-            speaker=i % 2,
-            n_frames=900,
-            n_words=50,
-            shard=f"shard-00{i % 2}.mdb",
-        )
-        for split, n in (("train", 4), ("val", 1))
-        for i in range(n)
-    }
-    index = PackIndex(
-        fps=30,
-        dtype="float16",
-        widths={},
-        quantizers=6,
-        speakers=(4, 9),
-        clips=clips,
-        statistics={},
-        left_out={"bad_clip": "corrupt"},
-    )
+    places = [
+        (f"{split}{i}", i % 2, i % 2, split) for split, n in (("train", 4), ("val", 1)) for i in range(n)
+    ]
+    index = toy_index(places, left_out={"bad_clip": "corrupt"})
     monkeypatch.setattr(cards, "read_index", lambda _: index)
     workspace = Workspace(name="toy", raw=tmp_path / "raw")
     provenance = {

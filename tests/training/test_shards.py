@@ -4,9 +4,9 @@ import logging
 from pathlib import Path
 
 import pytest
+from toy_index import toy_index
 
 from omniges.config import load_params
-from omniges.data.packed import IndexedClip, PackIndex
 from omniges.training import inputs
 from omniges.workspace import Workspace
 
@@ -16,23 +16,7 @@ ROOT = Path(__file__).parents[2]
 def test_speakers_without_a_train_clip_in_the_shards_are_named(
     monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ):
-    places = [("a", 0, 0, "train"), ("b", 1, 1, "train"), ("c", 1, 0, "val")]
-    clips = {
-        name: IndexedClip(
-            id=name, shard=f"shard-00{shard}.mdb", speaker=speaker, split=split, n_frames=900, n_words=0
-        )
-        for name, shard, speaker, split in places
-    }
-    whole = PackIndex(
-        fps=30,
-        dtype="float16",
-        widths={},
-        quantizers=6,
-        speakers=(4, 9),
-        clips=clips,
-        statistics={},
-        left_out={},
-    )
+    whole = toy_index([("a", 0, 0, "train"), ("b", 1, 1, "train"), ("c", 1, 0, "val")])
     monkeypatch.setattr(inputs, "read_index", lambda _: whole)
     params = load_params(ROOT / "params.yaml")
     some = params.model_copy(update={"train": params.train.model_copy(update={"shards": [1]})})
