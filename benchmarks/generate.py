@@ -1,9 +1,10 @@
 """Frames generated a CPU second, features given: one clip, one thread.
 
     python benchmarks/generate.py [--params params.beat2.yaml] [--steps 1 2 4 10] [--seconds 64] [--wavlm]
+    python benchmarks/generate.py --no-text [--context-apart] --precision bf16 --steps 1 4 [--window 256]
 
 Random weights and a tokenizer of the parameters' sizes; the time doesn't depend on what the weights are.
-Each job is warmed by four seconds of speech, and their floating-point operations are counted; then all take
+Each job is warmed by three windows of speech, and their floating-point operations are counted; then all take
 turns, each is printed as it's done, and the median counts. A large matrix product stands beside them: at its
 rate, those operations would give the ceiling. `--wavlm` adds WavLM-base over the whole sound, as the stage
 does.
@@ -18,11 +19,11 @@ from pathlib import Path
 
 import numpy as np
 import torch
-from step_arms import full_size_model
+from step_arms import full_size_model, with_sizes
 from torch import Tensor
 from torch.utils.flop_counter import FlopCounterMode
 
-from omniges.config import Params, load_params
+from omniges.config import Params, SamplingParams, load_params
 from omniges.features.wavlm import chunks_of, wavlm_frames
 from omniges.features.wavlm_encoder import WavlmEncoder
 from omniges.features.wavlm_forward import FusedWavLM
@@ -36,7 +37,7 @@ from omniges.tokenizers.rvqvae import RVQVAE
 from omniges.tokenizers.stage import config_of
 
 Job = Callable[[], object]
-WARMING_S = 4.0
+WARMING = 3  # windows
 FRAMES_GOAL = 1000.0  # a CPU second
 PEER_S, PEER_RATIO = 25.6, 4.0  # CPU seconds that the peer takes for 64 s, WavLM included
 DTYPES = {"fp32": torch.float32, "bf16": torch.bfloat16}
@@ -62,7 +63,7 @@ def generators(params: Params, options: argparse.Namespace) -> tuple[dict[str, J
     print(f"{sum(p.numel() for p in model.parameters()) / 1e6:.0f} M parameters, {options.seconds:.0f} s")
     parts = {part: RVQVAE(config_of(params, part)).eval() for part in PART_NAMES}
     tokenizer = GestureTokenizer(parts, torch.zeros(GESTURE_WIDTH), torch.ones(GESTURE_WIDTH))
-    speech, short = speech_of(params, options.seconds), speech_of(params, WARMING_S)
+    speech = speech_of(params, options.seconds)
     jobs: dict[str, Job] = {}
     gflop: dict[int, float] = {}
     for precision in options.precision:
@@ -72,6 +73,7 @@ def generators(params: Params, options: argparse.Namespace) -> tuple[dict[str, J
             if options.window:
                 changes["window_frames"] = options.window
             sampling = params.sampling.model_copy(update=changes)
+            short = speech_of(params, warming_frames(sampling) / params.data.fps)
             job = partial(generate_clips, *ready, seed=0, options=sampling)
             job([short])
             jobs[f"{precision}, {steps} step(s)"] = partial(job, [speech])
@@ -81,6 +83,12 @@ def generators(params: Params, options: argparse.Namespace) -> tuple[dict[str, J
                     generate_clips(model, tokenizer, [short], 0, exact)
                 gflop[steps] = counter.get_total_flops() / 1e9 / short.n_frames
     return jobs, gflop
+
+
+def warming_frames(options: SamplingParams) -> int:
+    """As long as `WARMING` windows without any padding, whose operations no frame would account for."""
+    shared = options.overlap_frames + options.lookahead_frames
+    return WARMING * options.window_frames - (WARMING - 1) * shared
 
 
 def wavlm_job(params: Params, seconds: float, precision: str) -> Job:
@@ -130,6 +138,8 @@ def main() -> None:
     parser.add_argument("--steps", type=int, nargs="+", help="flow steps; 1, 2, 4 and the parameters'")
     parser.add_argument("--precision", nargs="+", choices=list(DTYPES), default=list(DTYPES))
     parser.add_argument("--seconds", type=float, default=64.0)
+    parser.add_argument("--no-text", action="store_true", help="model.text_width 0")
+    parser.add_argument("--context-apart", action="store_true", help="model.context_reads_gesture false")
     parser.add_argument("--window", type=int, help="frames of a window, other than the parameters'")
     parser.add_argument("--repeats", type=int, default=1)
     parser.add_argument("--wavlm", action="store_true")
@@ -137,6 +147,10 @@ def main() -> None:
     torch.set_num_threads(1)
     torch.manual_seed(0)
     params = load_params(options.params)
+    if options.no_text:
+        params = with_sizes(params, text_width=0)
+    if options.context_apart:
+        params = with_sizes(params, context_reads_gesture=False)
     options.steps = options.steps or sorted({1, 2, 4, params.sampling.steps})
     jobs, gflop = generators(params, options)
     for precision in options.precision:
