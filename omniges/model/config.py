@@ -4,6 +4,8 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass, fields
 from typing import Any
 
+from pydantic import ValidationError
+
 from omniges.config import ModelParams
 from omniges.errors import CheckpointError, ConfigError
 from omniges.motion.layout import FRAMES_PER_CODE, GESTURE_WIDTH
@@ -57,7 +59,7 @@ class ModelConfig:
         """Read back `to_json`.
 
         Raises:
-            CheckpointError: keys are missing or foreign.
+            CheckpointError: keys are missing or foreign, or hold what they can't.
         """
         known = {f.name for f in fields(DataSizes)}
         data = value.get("data")
@@ -67,5 +69,11 @@ class ModelConfig:
                 f"{sorted(known)}. "
                 "The checkpoint was made by another version: train again."
             )
-        sizes = ModelParams.model_validate(value["sizes"])
+        try:
+            sizes = ModelParams.model_validate(value["sizes"])
+        except ValidationError as error:
+            found = "; ".join(f"{'.'.join(map(str, e['loc']))}: {e['msg']}" for e in error.errors())
+            raise CheckpointError(
+                f"config.json of the model: {found}. The checkpoint was made by another version: train again."
+            ) from error
         return cls(sizes=sizes, data=DataSizes(**{**data, "speakers": tuple(data["speakers"])}))

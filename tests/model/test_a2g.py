@@ -5,7 +5,7 @@ import pytest
 import torch
 from torch.utils.flop_counter import FlopCounterMode
 
-from omniges.errors import ShapeError
+from omniges.errors import CheckpointError, ShapeError
 from omniges.model.a2g import UNKNOWN_SPEAKER
 from omniges.model.config import ModelConfig
 
@@ -186,6 +186,17 @@ def test_the_config_survives_json(net):
     import json
 
     assert ModelConfig.from_json(json.loads(json.dumps(net.config.to_json()))) == net.config
+
+
+@pytest.mark.parametrize(
+    ("change", "problem"),
+    [({"layers": None}, "layers: Field required"), ({"layers": 0}, "layers: Input should")],
+)
+def test_a_config_of_another_version_is_refused_in_words(change, problem):
+    value = toys.model().config.to_json()
+    sizes = {k: v for k, v in {**value["sizes"], **change}.items() if v is not None}
+    with pytest.raises(CheckpointError, match=rf"{problem}.*another version: train again"):
+        ModelConfig.from_json({**value, "sizes": sizes})
 
 
 def test_the_gate_can_choose_either_signal():
