@@ -39,6 +39,7 @@ def with_tokenizers(params: Params, **changes: Any) -> Params:
         "code_dim": 8,
         "codes": 16,
         "quantizers": 3,
+        "quantizer_dropout": 0.2,
         "steps": 30,
         "batch": 8,
         "window_frames": 32,
