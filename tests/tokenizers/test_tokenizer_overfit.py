@@ -19,13 +19,15 @@ from omniges.tokenizers.training import Trainer
 from omniges.tokenizers.windows import TrainFrames
 
 STEPS = 200
+CODES = 128  # two clips give a thousand tokens: more codes would wait for work in vain
 
 
 @pytest.mark.slow
 @pytest.mark.parametrize("part", PART_NAMES)
 def test_real_clips_use_the_first_codebook_and_every_quantizer_helps(part: str, beat2_sample: Path):
     params = load_params(Path(__file__).parents[2] / "params.yaml")
-    section = params.tokenizers.model_copy(update={"steps": STEPS, "lr_milestones": [150]})
+    section = params.tokenizers.model_copy(update={"steps": STEPS, "lr_milestones": [150], "codes": CODES})
+    params = params.model_copy(update={"tokenizers": section})
     files = sorted((beat2_sample / "smplxflame_30").glob("*.npz"))
     assert len(files) == 2
     clips = [
