@@ -80,7 +80,9 @@ def test_a_state_of_other_parameters_is_refused(params: Params, tmp_path: Path):
     ],
 )
 def test_every_recipe_learns(params: Params, changes: dict[str, object]):
-    trainer = trainer_of(with_tokenizers(params, steps=160, lr_milestones=[140], lr=6e-3, width=32, **changes))
+    trainer = trainer_of(
+        with_tokenizers(params, steps=160, lr_milestones=[140], lr=6e-3, width=32, **changes)
+    )
     trainer.run()
     first, last = trainer.history[0].values, trainer.history[-1].values
     assert last["reconstruction"] < 0.8 * first["reconstruction"]
