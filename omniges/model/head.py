@@ -135,9 +135,8 @@ class CodeHead(Head):
 
         Args:
             states: [V, B, N, C], V variants of the same tokens (for guidance).
-            weigh: (logits [V, B, N, P, K], level) -> weight of each code [B, N, P, K]; one-hot where a code
-                is
-                drawn, the distribution itself where its mean is wanted. How variants are combined is its
+            weigh: (logits [V, P, B, N, K], level) -> weight of each code [P, B, N, K]; one-hot where a code
+                is drawn, the distribution itself where its mean is wanted. How variants are combined is its
                 affair.
         Returns:
             [B, N, P, D] weighted code vectors, summed over the levels.
@@ -156,10 +155,10 @@ class CodeHead(Head):
             # One level of the same product that `forward` makes of all.
             nearness = self._nearness((place - told)[:, :, :, :, None], slice(q, q + 1))[:, :, :, :, 0]
             nearness = nearness * precision[..., q, None]
-            weights = weigh(logits + self.bias[:, q] + nearness, q)
+            weights = weigh((logits + self.bias[:, q] + nearness).movedim(3, 1), q)
             # What is moved comes from this sum, so it is exact under autocast too.
             with torch.autocast(states.device.type, enabled=False):
-                latent = latent + torch.einsum("bnpk,pkd->bnpd", weights.float(), self.codebooks[:, q])
+                latent = latent + torch.einsum("pbnk,pkd->bnpd", weights.float(), self.codebooks[:, q])
         return latent
 
     def _states(self, states: Tensor) -> Tensor:

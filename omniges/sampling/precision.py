@@ -6,18 +6,19 @@ stay in float32.
 """
 
 import contextlib
-from typing import Any, Literal, TypeVar
+from typing import Any, Literal
 
 import torch
 from torch import Tensor, nn
 
 from omniges.model.a2g import A2G
+from omniges.model.fixed_head import FixedCodeHead
 from omniges.model.head import CodeHead
+from omniges.products import fixed
 from omniges.tokenizers.gesture_tokenizer import GestureTokenizer
 from omniges.tokenizers.rows import RowsDecoder
 
 Precision = Literal["fp32", "bf16"]
-_Module = TypeVar("_Module", bound=nn.Module)
 
 
 def computing(precision: Precision, device: torch.device) -> Any:
@@ -27,47 +28,51 @@ def computing(precision: Precision, device: torch.device) -> Any:
     return torch.autocast(device.type, torch.bfloat16)
 
 
-def prepared(
-    model: A2G, tokenizer: GestureTokenizer, precision: Precision
-) -> tuple[A2G, "GestureTokenizer | HastyDecoder"]:
-    """Bring weights to a precision once, so that no window has to; results are those of autocast alone, up to
-    bfloat16's rounding of estimates on the way.
+def prepared(model: A2G, tokenizer: GestureTokenizer, precision: Precision) -> "tuple[A2G, PreparedDecoder]":
+    """Bring weights to a precision, and into the order in which products read them, once, so that no window
+    has to; results are those of autocast alone, up to the precision's rounding of estimates on the way.
 
     Args:
-        model: its matrices are changed in place; with bf16 it can't compute in float32 any more.
+        model: is changed in place; afterwards it serves this precision alone, and can't be trained, copied or
+            moved to another device.
         tokenizer: is kept as it is.
         precision: what `sampling.precision` will be.
     """
-    if precision == "fp32":
-        return model, tokenizer
-    _lower(model)
-    head = model.code_head
-    for matrices in (head.to_logits, head.coarser) if isinstance(head, CodeHead) else ():
-        # Level by level in memory, as they are read; a product would copy what lies scattered.
-        matrices.data = matrices.data.to(torch.bfloat16).transpose(0, 1).contiguous().transpose(0, 1)
-    return model, HastyDecoder(tokenizer)
+    dtype = torch.bfloat16 if precision == "bf16" else torch.float32
+    if isinstance(model.code_head, CodeHead):
+        model.code_head = FixedCodeHead(model.code_head, dtype)  # type: ignore[assignment]
+    for part in model.modules():
+        if isinstance(part, nn.Conv1d):
+            part.to(dtype)
+    fixed(model, dtype)
+    return model, PreparedDecoder(tokenizer, dtype)
 
 
-class HastyDecoder:
-    """A tokenizer that decodes estimates in bfloat16, and motion as it always does."""
+class PreparedDecoder:
+    """The decoders as products of matrices, for estimates in one precision, for motion in float32.
 
-    def __init__(self, tokenizer: GestureTokenizer) -> None:
-        self._exact = tokenizer
-        self._hasty = [RowsDecoder(part, torch.bfloat16) for part in tokenizer.each()]
+    Args:
+        tokenizer: is kept as it is.
+        dtype: of the estimates' computation.
+    """
 
-    @property
-    def decoder_context(self) -> int:
-        return self._exact.decoder_context
+    def __init__(self, tokenizer: GestureTokenizer, dtype: torch.dtype) -> None:
+        self.decoder_context = tokenizer.decoder_context
+        self._denormalise = tokenizer.denormalise
+        self._exact = [RowsDecoder(part, torch.float32) for part in tokenizer.each()]
+        self._hasty = (
+            self._exact if dtype == torch.float32 else [RowsDecoder(part, dtype) for part in tokenizer.each()]
+        )
 
     def decode_latents(self, latents: Tensor) -> Tensor:
-        return self._exact.decode_latents(latents)
+        """[B, N, 4, D] to raw gesture [B, 4 N, 415]."""
+        with torch.autocast(latents.device.type, enabled=False):
+            return self._denormalise(_decoded(self._exact, latents))
 
     def estimate(self, latents: Tensor) -> Tensor:
-        return torch.cat([decode(latents[:, :, i]) for i, decode in enumerate(self._hasty)], -1).float()
+        """[B, N, 4, D] to normalised gesture [B, 4 N, 415]."""
+        return _decoded(self._hasty, latents).float()
 
 
-def _lower(module: _Module) -> _Module:
-    for part in module.modules():
-        if isinstance(part, nn.Linear | nn.Conv1d):
-            part.to(torch.bfloat16)
-    return module
+def _decoded(decoders: list[RowsDecoder], latents: Tensor) -> Tensor:
+    return torch.cat([decode(latents[:, :, i]) for i, decode in enumerate(decoders)], -1)

@@ -133,7 +133,7 @@ class WindowSampler:
             if gumbel is None or level >= gumbel.shape[3]:
                 return logits.float().softmax(-1)
             kept = nucleus(logits, self.options.temperature, self.options.top_p)
-            return draw(kept, gumbel[:, :, :, level], self.options.softness)
+            return draw(kept, gumbel[:, :, :, level].movedim(2, 0), self.options.softness)
 
         head, states = self.model.code_head, states.unflatten(0, (variants, batch))
         if isinstance(head, LatentHead):

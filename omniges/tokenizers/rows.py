@@ -2,7 +2,7 @@
 
 A convolution over time is one product of all its taps side by side, and a doubling of the frame rate with the
 convolution behind it is two, one for even and one for odd frames, with a third fewer multiplications. At the
-lengths of a window, and in bfloat16, processors take a little more than half the time for it.
+lengths of a window processors take a little more than half the time for it.
 
 Shapes: B clips, T frames at a layer's rate, C its channels, N latents, D channels of a latent.
 """
@@ -13,6 +13,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from omniges.products import FixedLinear, Then
 from omniges.tokenizers.rvqvae import RVQVAE, ResidualBlock
 
 Layer = Callable[[Tensor], Tensor]
@@ -48,30 +49,30 @@ def _flat(module: nn.Module) -> Iterator[nn.Module]:
 
 
 def _layers(modules: list[nn.Module], dtype: torch.dtype) -> Iterator[Layer]:
-    for before, module in zip([None, *modules], modules, strict=False):
+    for before, module, after in zip([None, *modules], modules, [*modules[1:], None], strict=False):
         if isinstance(module, nn.Conv1d):
             kind = _DoublingConvolution if isinstance(before, nn.Upsample) else _Convolution
-            yield kind(module, dtype)
+            yield kind(module, dtype, "relu" if isinstance(after, nn.ReLU) else "none")
         elif isinstance(module, ResidualBlock):
             yield _Residual(module, dtype)
-        elif isinstance(module, nn.ReLU):
+        elif isinstance(module, nn.ReLU) and not isinstance(before, nn.Conv1d):
             yield torch.relu
 
 
 class _Convolution:
     """A convolution of the same length, [B, T, C] to [B, T, C']."""
 
-    def __init__(self, conv: nn.Conv1d, dtype: torch.dtype) -> None:
+    def __init__(self, conv: nn.Conv1d, dtype: torch.dtype, then: Then) -> None:
         self.dilation = conv.dilation[0] if conv.kernel_size[0] > 1 else 0
-        self.weight, self.bias = _matrix(conv.weight, dtype), _bias(conv, dtype)
+        self.product = FixedLinear(_matrix(conv.weight), conv.bias, dtype, then)
 
     def __call__(self, x: Tensor) -> Tensor:
         if not self.dilation:
-            return F.linear(x, self.weight, self.bias)
+            return self.product(x)
         far = 2 * self.dilation
         padded = F.pad(x, (0, 0, self.dilation, self.dilation))
         taps = [padded[:, :-far], padded[:, self.dilation : -self.dilation], padded[:, far:]]
-        return F.linear(torch.cat(taps, -1), self.weight, self.bias)
+        return self.product(torch.cat(taps, -1))
 
 
 class _DoublingConvolution:
@@ -80,31 +81,26 @@ class _DoublingConvolution:
     An even frame's own tap and the one after it see the same frame, an odd frame's own and the one before.
     """
 
-    def __init__(self, conv: nn.Conv1d, dtype: torch.dtype) -> None:
-        before, own, after = conv.weight.float().unbind(-1)
-        self.even = _matrix(torch.stack([before, own + after], -1), dtype)
-        self.odd = _matrix(torch.stack([before + own, after], -1), dtype)
-        self.bias = _bias(conv, dtype)
+    def __init__(self, conv: nn.Conv1d, dtype: torch.dtype, then: Then) -> None:
+        before, own, after = conv.weight.unbind(-1)
+        self.even = FixedLinear(_matrix(torch.stack([before, own + after], -1)), conv.bias, dtype, then)
+        self.odd = FixedLinear(_matrix(torch.stack([before + own, after], -1)), conv.bias, dtype, then)
 
     def __call__(self, x: Tensor) -> Tensor:
         padded = F.pad(x, (0, 0, 1, 1))
         pairs = torch.cat([padded[:, :-1], padded[:, 1:]], -1)
-        even = F.linear(pairs[:, :-1], self.even, self.bias)
-        return torch.stack([even, F.linear(pairs[:, 1:], self.odd, self.bias)], 2).flatten(1, 2)
+        return torch.stack([self.even(pairs[:, :-1]), self.odd(pairs[:, 1:])], 2).flatten(1, 2)
 
 
 class _Residual:
     def __init__(self, block: ResidualBlock, dtype: torch.dtype) -> None:
-        self.first, self.second = _Convolution(block.conv1, dtype), _Convolution(block.conv2, dtype)
+        self.first = _Convolution(block.conv1, dtype, "relu")
+        self.second = _Convolution(block.conv2, dtype, "none")
 
     def __call__(self, x: Tensor) -> Tensor:
-        return x + self.second(torch.relu(self.first(torch.relu(x))))
+        return x + self.second(self.first(torch.relu(x)))
 
 
-def _matrix(weight: Tensor, dtype: torch.dtype) -> Tensor:
+def _matrix(weight: Tensor) -> Tensor:
     """[C', C, taps] to [C', taps * C]."""
-    return weight.detach().permute(0, 2, 1).flatten(1).to(dtype)
-
-
-def _bias(conv: nn.Conv1d, dtype: torch.dtype) -> Tensor | None:
-    return None if conv.bias is None else conv.bias.detach().to(dtype)
+    return weight.detach().permute(0, 2, 1).flatten(1)

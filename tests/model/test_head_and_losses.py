@@ -5,6 +5,7 @@ import torch
 
 from omniges.config import LossParams
 from omniges.model.a2g import Prediction
+from omniges.model.fixed_head import FixedCodeHead
 from omniges.model.head import CodeHead, CodePrediction
 from omniges.model.losses import Target, losses
 
@@ -25,11 +26,29 @@ def test_generation_that_picks_the_truth_sees_the_logits_of_training():
     seen = []
 
     def weigh(logits, level):
-        seen.append(logits[0].log_softmax(-1))
-        return torch.nn.functional.one_hot(codes[..., level], toys.CODES).float()
+        seen.append(logits[0].movedim(0, 2).log_softmax(-1))
+        return torch.nn.functional.one_hot(codes[..., level], toys.CODES).float().movedim(2, 0)
 
     torch.testing.assert_close(net.generate(states[None], weigh), net.vectors(codes).sum(3))
     torch.testing.assert_close(torch.stack(seen, 3), net(states, codes).log_probability, atol=1e-5, rtol=1e-4)
+
+
+def test_a_fixed_head_says_what_the_head_says():
+    net, states = head(), torch.randn(2, 3, 5, 20)
+    seen = {}
+
+    def weigh_into(found):
+        def weigh(logits, level):
+            found.append(logits)
+            return (2 * logits[0] - logits[1]).softmax(-1)
+
+        return weigh
+
+    for name, made in (("usual", net), ("fixed", FixedCodeHead(net, torch.float32))):
+        seen[name] = []
+        seen[name].append(made.generate(states, weigh_into(seen[name])))
+    for got, want in zip(seen["fixed"], seen["usual"], strict=True):
+        torch.testing.assert_close(got, want, atol=2e-5, rtol=1e-4)
 
 
 def test_a_head_that_knows_the_place_finds_the_tokenizers_codes():

@@ -97,8 +97,8 @@ def test_a_soft_draw_is_a_mixture_that_hardens():
     probability = torch.tensor([0.6, 0.3, 0.1]).expand(50, 3)
     noise = gumbel(50, 3)
     mixed = probability * noise.exp()
-    torch.testing.assert_close(draw(probability, noise, 1.0), mixed / mixed.sum(-1, keepdim=True))
-    hard, soft = draw(probability, noise, 0.0), draw(probability, noise, 1e-4)
+    torch.testing.assert_close(draw(probability.log(), noise, 1.0), mixed / mixed.sum(-1, keepdim=True))
+    hard, soft = draw(probability.log(), noise, 0.0), draw(probability.log(), noise, 1e-4)
     torch.testing.assert_close(soft, hard, atol=0.01, rtol=0)
 
 

@@ -1,0 +1,130 @@
+"""Matrix products whose weights don't change any more, and are kept in the order in which they are read.
+
+PyTorch hands a float32 product on a CPU to MKL, which on some makers' processors takes twice as long as
+oneDNN does, and has the weights arranged anew for every bfloat16 product, which is a fifth of the time at a
+window's 64 rows. oneDNN can be handed weights that are arranged already, by `torch.ops.mkldnn`, which PyTorch's
+own compiler calls too. Where that is missing, and on other devices, the usual products serve; results differ
+by rounding.
+
+Shapes: I channels in, O out.
+"""
+
+from typing import Literal
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+Then = Literal["none", "relu", "gelu", "gelu_tanh"]
+"""What is done to a product's result before it is written."""
+_ONEDNN: dict[Then, tuple[str, str]] = {
+    "none": ("none", ""),
+    "relu": ("relu", ""),
+    "gelu": ("gelu", "none"),
+    "gelu_tanh": ("gelu", "tanh"),
+}
+_ROWS = 64
+"""Rows that the weights' order is chosen for: more and fewer are served as well by it."""
+
+
+class FixedLinear(nn.Module):
+    """then(x W^T + b), without gradient.
+
+    Args:
+        weight: [O, I]; is copied.
+        bias: [O], or None.
+        dtype: of the copies, the computation and the result.
+        then: done to the result.
+    """
+
+    def __init__(self, weight: Tensor, bias: Tensor | None, dtype: torch.dtype, then: Then = "none") -> None:
+        super().__init__()
+        self.dtype, self.then, self.width = dtype, then, len(weight)
+        self.bias = None if bias is None else bias.detach().to(dtype)
+        self.weight = weight.detach().to(dtype)
+        self.arranged = arranges(self.weight.device, dtype)
+        if self.arranged:
+            self.weight = torch.ops.mkldnn._reorder_linear_weight(self.weight.contiguous(), _ROWS)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """[..., I] to [..., O]."""
+        x = x.to(self.dtype)
+        if not x.numel():
+            return x.new_zeros(*x.shape[:-1], self.width)
+        if self.arranged:
+            what, how = _ONEDNN[self.then]
+            found: Tensor = torch.ops.mkldnn._linear_pointwise(x, self.weight, self.bias, what, [], how)
+            return found
+        return _apply(self.then, F.linear(x, self.weight, self.bias))
+
+
+class FixedProducts(nn.Module):
+    """A product for each of several parts, x W + b, without gradient.
+
+    Args:
+        weights: [P, I, O]; are copied.
+        biases: [P, O], or None.
+        dtype: of the copies, the computation and the result.
+    """
+
+    def __init__(self, weights: Tensor, biases: Tensor | None, dtype: torch.dtype) -> None:
+        super().__init__()
+        self.each = nn.ModuleList(
+            FixedLinear(weight.t(), None if biases is None else biases[part], dtype)
+            for part, weight in enumerate(weights)
+        )
+
+    def forward(self, x: Tensor) -> Tensor:
+        """[P, M, I] to [P, M, O]."""
+        return torch.stack([product(rows) for product, rows in zip(self.each, x, strict=True)])
+
+
+def arranges(device: torch.device, dtype: torch.dtype) -> bool:
+    """Whether oneDNN takes arranged weights here."""
+    known = hasattr(torch.ops.mkldnn, "_linear_pointwise") and hasattr(
+        torch.ops.mkldnn, "_reorder_linear_weight"
+    )
+    if device.type != "cpu" or not torch.backends.mkldnn.is_available() or not known:
+        return False
+    if dtype == torch.bfloat16:
+        return bool(torch.ops.mkldnn._is_mkldnn_bf16_supported())
+    return dtype == torch.float32
+
+
+def fixed(module: nn.Module, dtype: torch.dtype) -> None:
+    """Put a `FixedLinear` in the place of every linear layer below a module, with an activation that follows
+    it in a sequence.
+    """
+    for name, child in module.named_children():
+        if type(child) is nn.Linear:
+            setattr(module, name, FixedLinear(child.weight, child.bias, dtype))
+        elif type(child) is nn.Sequential:
+            setattr(module, name, _fixed_sequence(child, dtype))
+        else:
+            fixed(child, dtype)
+
+
+def _fixed_sequence(sequence: nn.Sequential, dtype: torch.dtype) -> nn.Sequential:
+    layers: list[nn.Module] = []
+    fixed(sequence, dtype)
+    for layer in sequence:
+        then, before = _name(layer), layers[-1] if layers else None
+        if then is not None and isinstance(before, FixedLinear) and before.then == "none":
+            before.then = then
+        else:
+            layers.append(layer)
+    return nn.Sequential(*layers)
+
+
+def _name(layer: nn.Module) -> Then | None:
+    if isinstance(layer, nn.GELU):
+        return "gelu_tanh" if layer.approximate == "tanh" else "gelu"
+    return "relu" if isinstance(layer, nn.ReLU) else None
+
+
+def _apply(then: Then, x: Tensor) -> Tensor:
+    if then == "relu":
+        return F.relu(x)
+    if then in ("gelu", "gelu_tanh"):
+        return F.gelu(x, approximate="tanh" if then == "gelu_tanh" else "none")
+    return x

@@ -1,0 +1,35 @@
+"""Arranged weights give the usual products, in float64's judgement."""
+
+import pytest
+import torch
+from torch import nn
+
+from omniges import products
+from omniges.products import FixedLinear, fixed
+
+
+def sequence(activation):
+    torch.manual_seed(1)
+    return nn.Sequential(nn.LayerNorm(7), nn.Linear(7, 11), activation, nn.Linear(11, 3), nn.SiLU())
+
+
+@pytest.mark.parametrize("usual", [False, True])
+@pytest.mark.parametrize("activation", [nn.GELU(), nn.GELU(approximate="tanh"), nn.ReLU(), nn.Tanh()])
+@pytest.mark.parametrize(("dtype", "error"), [(torch.float32, 1e-5), (torch.bfloat16, 2e-2)])
+def test_a_fixed_sequence_computes_what_it_did(activation, dtype, error, usual, monkeypatch):
+    if usual:
+        monkeypatch.setattr(products, "arranges", lambda device, dtype: False)
+    net = nn.ModuleDict({"a": sequence(activation), "b": nn.Linear(7, 2, bias=False)})
+    x = torch.randn(4, 5, 7)
+    want = [net[name].double()(x.double()) for name in net]
+    net.float()
+    fixed(net, dtype)
+    assert not any(isinstance(part, nn.Linear) for part in net.modules())
+    for name, wanted in zip(net, want, strict=True):
+        got = net[name](x)
+        assert got.dtype == dtype
+        torch.testing.assert_close(got.double(), wanted, atol=error, rtol=error)
+
+
+def test_a_product_of_no_rows_has_no_rows():
+    assert FixedLinear(torch.randn(5, 3), None, torch.float32)(torch.zeros(2, 0, 3)).shape == (2, 0, 5)
