@@ -2,8 +2,8 @@
 
 PyTorch hands a float32 product on a CPU to MKL, which on some makers' processors takes twice as long as
 oneDNN does, and has the weights arranged anew for every bfloat16 product, which is a fifth of the time at a
-window's 64 rows. oneDNN can be handed weights that are arranged already, by `torch.ops.mkldnn`, which PyTorch's
-own compiler calls too. Where that is missing, and on other devices, the usual products serve; results differ
+window's 64 rows. oneDNN can be handed weights that are arranged already, by `torch.ops.mkldnn`, as PyTorch's
+own compiler does. Where that is missing, and on other devices, the usual products serve; results differ
 by rounding.
 
 Shapes: I channels in, O out.

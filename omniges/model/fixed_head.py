@@ -1,7 +1,7 @@
 """The code head once its weights don't change any more: what is the same for all tokens is made beforehand.
 
 Part by part and level by level, nearness, precision and bias are one product of D + 1 numbers a token with a
-matrix of D + 1 rows: what is left of the place, times the precision, meets the code vectors, and the precision
+matrix of D + 1 rows: what is left of the place, times the precision, meets the code vectors; the precision
 alone meets minus half their squares.
 
 Shapes: V variants, B batch, N tokens, M = V B N rows, P parts, Q quantizers, K codes, D code width, C token
