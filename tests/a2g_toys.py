@@ -207,12 +207,13 @@ class ToyTokenizer:
         self.smooth = smooth
         self.decoder_context = -(-(smooth // 2) // 4)
 
-    def decode_latents(self, latents):
+    def decode_latents(self, latents, wanted=None):
         frames = torch.einsum("bnpd,pdc->bnc", latents, self.table).repeat_interleave(4, dim=1)
         padded = torch.nn.functional.pad(
             frames.transpose(1, 2), (self.smooth // 2, self.smooth // 2), mode="replicate"
         )
-        return torch.nn.functional.avg_pool1d(padded, self.smooth, stride=1).transpose(1, 2)
+        frames = torch.nn.functional.avg_pool1d(padded, self.smooth, stride=1).transpose(1, 2)
+        return frames if wanted is None else frames[:, 4 * wanted.start : 4 * wanted.stop]
 
-    def estimate(self, latents):
-        return (self.decode_latents(latents) - 0.5) / 2.0
+    def estimate(self, latents, wanted=None):
+        return (self.decode_latents(latents, wanted) - 0.5) / 2.0

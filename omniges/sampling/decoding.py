@@ -10,7 +10,7 @@ Shapes: N latents, P parts, D code width.
 import torch
 from torch import Tensor
 
-from omniges.motion.layout import FRAMES_PER_CODE, GESTURE_WIDTH
+from omniges.motion.layout import GESTURE_WIDTH
 from omniges.sampling.sampler import Decoder
 
 
@@ -48,8 +48,8 @@ class PieceDecoder:
         known = self._held[: ready + self.context - self._first]
         if not last and foreseen is not None:
             known = torch.cat([known, foreseen[: ready + self.context - self._first - len(known)]])
-        frames = self.tokenizer.decode_latents(known[None])[0].float()
-        span = slice((self._done - self._first) * FRAMES_PER_CODE, (ready - self._first) * FRAMES_PER_CODE)
+        wanted = slice(self._done - self._first, ready - self._first)
+        frames = self.tokenizer.decode_latents(known[None], wanted)[0].float()
         first = max(0, ready - self.context)
         self._held, self._first, self._done = self._held[first - self._first :], first, ready
-        return frames[span]
+        return frames

@@ -20,7 +20,7 @@ from omniges.sampling.sampler import Decoder
 from omniges.sampling.speech import Speech, window_of
 from omniges.sampling.windows import Cover
 
-_DECODED_AT_ONCE = 256  # latents; bounds the memory of a long clip
+_DECODED_AT_ONCE = 512  # latents; bounds the memory of a long clip
 
 
 @dataclass(frozen=True, kw_only=True)

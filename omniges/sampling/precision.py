@@ -64,15 +64,15 @@ class PreparedDecoder:
             self._exact if dtype == torch.float32 else [RowsDecoder(part, dtype) for part in tokenizer.each()]
         )
 
-    def decode_latents(self, latents: Tensor) -> Tensor:
-        """[B, N, 4, D] to raw gesture [B, 4 N, 415]."""
+    def decode_latents(self, latents: Tensor, wanted: slice | None = None) -> Tensor:
+        """[B, N, 4, D] to raw gesture [B, 4 N, 415], or of some latents alone."""
         with torch.autocast(latents.device.type, enabled=False):
-            return self._denormalise(_decoded(self._exact, latents))
+            return self._denormalise(_decoded(self._exact, latents, wanted))
 
-    def estimate(self, latents: Tensor) -> Tensor:
-        """[B, N, 4, D] to normalised gesture [B, 4 N, 415]."""
-        return _decoded(self._hasty, latents).float()
+    def estimate(self, latents: Tensor, wanted: slice | None = None) -> Tensor:
+        """[B, N, 4, D] to normalised gesture [B, 4 N, 415], or of some latents alone."""
+        return _decoded(self._hasty, latents, wanted).float()
 
 
-def _decoded(decoders: list[RowsDecoder], latents: Tensor) -> Tensor:
-    return torch.cat([decode(latents[:, :, i]) for i, decode in enumerate(decoders)], -1)
+def _decoded(decoders: list[RowsDecoder], latents: Tensor, wanted: slice | None) -> Tensor:
+    return torch.cat([decode(latents[:, :, i], wanted) for i, decode in enumerate(decoders)], -1)

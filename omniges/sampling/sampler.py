@@ -30,11 +30,11 @@ class Decoder(Protocol):
     def decoder_context(self) -> int:
         """Latents to either side of a frame's own that have a say in it, at most."""
 
-    def decode_latents(self, latents: Tensor) -> Tensor:
-        """[B, N, P, D] to raw gesture [B, 4 N, 415]."""
+    def decode_latents(self, latents: Tensor, wanted: slice | None = None) -> Tensor:
+        """[B, N, P, D] to raw gesture [B, 4 N, 415], or of some latents alone."""
 
-    def estimate(self, latents: Tensor) -> Tensor:
-        """[B, N, P, D] to normalised gesture [B, 4 N, 415], for the model alone to see."""
+    def estimate(self, latents: Tensor, wanted: slice | None = None) -> Tensor:
+        """[B, N, P, D] to normalised gesture [B, 4 N, 415], or of some latents alone; for the model."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -111,7 +111,7 @@ class WindowSampler:
         first = max(0, wanted.start - reach)
         inside = slice(wanted.start - first, wanted.stop - first)
         near = latent[:, first : wanted.stop + reach]
-        clean = self.model.tokens(near, lambda: self.tokenizer.estimate(near))[:, inside]
+        clean = self.model.tokens(near[:, inside], lambda: self.tokenizer.estimate(near, inside))
         return torch.where(past.given[:, wanted, None], past.clean[:, wanted], clean)
 
     def _estimate(self, x_t: Tensor, t: float, past: Past, gumbel: Tensor | None) -> tuple[Tensor, Tensor]:

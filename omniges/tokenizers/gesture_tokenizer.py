@@ -10,7 +10,7 @@ import torch
 from torch import Tensor, nn
 
 from omniges.errors import CheckpointError, ShapeError
-from omniges.motion.layout import GESTURE_WIDTH, PART_NAMES, PARTS
+from omniges.motion.layout import FRAMES_PER_CODE, GESTURE_WIDTH, PART_NAMES, PARTS
 from omniges.tokenizers.checkpoints import read_part
 from omniges.tokenizers.rvqvae import RVQVAE
 from omniges.workspace import Workspace
@@ -90,18 +90,23 @@ class GestureTokenizer(nn.Module):
         decoded = [model.decode_codes(codes[:, :, i]) for i, (_, model) in enumerate(self._each())]
         return self.denormalise(torch.cat(decoded, dim=-1))
 
-    def decode_latents(self, latents: Tensor) -> Tensor:
-        """[B, N, 4, D] latents, which need not be codes, to raw gesture [B, 4 * N, 415]."""
+    def decode_latents(self, latents: Tensor, wanted: slice | None = None) -> Tensor:
+        """[B, N, 4, D] latents, which need not be codes, to raw gesture [B, 4 * N, 415], or of some latents
+        alone.
+        """
         if latents.ndim != 4 or latents.shape[2] != len(PART_NAMES):
             raise ShapeError(
                 f"decode_latents: got {tuple(latents.shape)}, wanted [B, N, {len(PART_NAMES)}, D]."
             )
         decoded = [model.decode_latent(latents[:, :, i]) for i, (_, model) in enumerate(self._each())]
-        return self.denormalise(torch.cat(decoded, dim=-1))
+        frames = self.denormalise(torch.cat(decoded, dim=-1))
+        if wanted is None:
+            return frames
+        return frames[:, FRAMES_PER_CODE * wanted.start : FRAMES_PER_CODE * wanted.stop]
 
-    def estimate(self, latents: Tensor) -> Tensor:
-        """[B, N, 4, D] latents to normalised gesture [B, 4 * N, 415]."""
-        return self.normalise(self.decode_latents(latents))
+    def estimate(self, latents: Tensor, wanted: slice | None = None) -> Tensor:
+        """[B, N, 4, D] latents to normalised gesture [B, 4 * N, 415], or of some latents alone."""
+        return self.normalise(self.decode_latents(latents, wanted))
 
     @property
     def decoder_context(self) -> int:

@@ -59,15 +59,15 @@ class PlainTokenizer:
 
     decoder_context = 1
 
-    def decode_latents(self, latents):
+    def decode_latents(self, latents, wanted):
         frames = latents[..., 0, 0].repeat_interleave(4, dim=1)[:, None]
         smooth = torch.nn.functional.avg_pool1d(
             torch.nn.functional.pad(frames, (2, 2), mode="replicate"), 5, stride=1
         )
-        return smooth.transpose(1, 2).expand(-1, -1, 415)
+        return smooth.transpose(1, 2)[:, 4 * wanted.start : 4 * wanted.stop].expand(-1, -1, 415)
 
-    def estimate(self, latents):
-        return latents[..., 0, 0].repeat_interleave(4, dim=1)[..., None].expand(-1, -1, 415)
+    def estimate(self, latents, wanted):
+        return latents[:, wanted, 0, 0].repeat_interleave(4, dim=1)[..., None].expand(-1, -1, 415)
 
 
 def excess():

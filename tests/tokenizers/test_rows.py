@@ -21,6 +21,16 @@ def test_rows_give_what_convolutions_give(depth, latents):
     torch.testing.assert_close(RowsDecoder(model, torch.float64)(x), model.decode_latent(x))
 
 
+@pytest.mark.parametrize("depth", [0, 1, 2])
+@pytest.mark.parametrize("wanted", [slice(0, 1), slice(7, 9), slice(12, 20), slice(18, 20), slice(5, 5)])
+def test_some_latents_frames_are_those_of_all(depth, wanted):
+    model, x = decoder(depth).double(), torch.randn(3, 20, 6, dtype=torch.float64)
+    frames = slice(4 * wanted.start, 4 * wanted.stop)
+    torch.testing.assert_close(
+        RowsDecoder(model, torch.float64)(x, wanted), model.decode_latent(x)[:, frames]
+    )
+
+
 def test_in_bfloat16_they_err_no_more_than_its_eight_bits_explain():
     model, x = decoder(2), torch.randn(2, 30, 6)
     exact = model.decode_latent(x)
