@@ -5,7 +5,7 @@ import torch
 from torch import nn
 
 from omniges import products
-from omniges.products import FixedLinear, fixed
+from omniges.products import FixedLinear, Recalling, fixed
 
 
 def sequence(activation):
@@ -33,3 +33,16 @@ def test_a_fixed_sequence_computes_what_it_did(activation, dtype, error, usual, 
 
 def test_a_product_of_no_rows_has_no_rows():
     assert FixedLinear(torch.randn(5, 3), None, torch.float32)(torch.zeros(2, 0, 3)).shape == (2, 0, 5)
+
+
+def test_a_recalling_layer_answers_each_of_its_latest_questions_once():
+    layer, asked = nn.Linear(3, 2), []
+    layer.register_forward_hook(lambda _, x, y: asked.append(x[0]))
+    recalling = Recalling(layer, 2)
+    a, b, c = torch.randn(3, 4, 3)
+    with torch.no_grad():
+        for x in (a, b, a.clone(), b.bfloat16().float(), a[:2], c, c, a):
+            torch.testing.assert_close(recalling(x), layer(x))
+            asked.pop()  # of the line above
+    assert [len(x) for x in asked] == [4, 4, 4, 2, 4, 4]
+    assert torch.equal(asked[-1], a)

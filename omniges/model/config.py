@@ -51,6 +51,11 @@ class ModelConfig:
             return self.data.parts * self.data.code_dim
         return FRAMES_PER_CODE * GESTURE_WIDTH
 
+    @property
+    def token_span(self) -> int:
+        """Gesture tokens that a window's length is a multiple of."""
+        return max(1, self.sizes.audio_frames_per_token // FRAMES_PER_CODE)
+
     def to_json(self) -> dict[str, Any]:
         return {"sizes": self.sizes.model_dump(), "data": asdict(self.data)}
 

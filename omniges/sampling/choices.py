@@ -35,14 +35,18 @@ class ChoiceNoise:
         self._white = torch.zeros(0, *size)
         self._first = 0  # token that the first row of `_white` belongs to
 
-    def ahead(self, start: int, n_tokens: int) -> Tensor:
+    def ahead(self, start: int, n_tokens: int, drawn: int | None = None) -> Tensor:
         """Gumbel noise of tokens `start` to `start + n_tokens`; nothing before `start` is asked for again.
 
+        Args:
+            start: first token.
+            n_tokens: n.
+            drawn: tokens from `start` on whose white noise the generator gives now, n or more; None for n.
         Returns:
             [n_tokens, P, L, K] float32 on the CPU.
         """
         self._white, self._first = self._white[start - self._first :], start
-        wanted = n_tokens + len(self._kernel) - 1 - len(self._white)
+        wanted = (n_tokens if drawn is None else drawn) + len(self._kernel) - 1 - len(self._white)
         if wanted > 0:
             fresh = torch.randn(wanted, *self._size, generator=self._generator)
             self._white = torch.cat([self._white, fresh])

@@ -104,7 +104,7 @@ def generate_clips(
         heard = window_of(
             [clip.speech for clip in active],
             [window.start * FRAMES_PER_CODE for window in windows],
-            cover.window * FRAMES_PER_CODE,
+            cover.length(windows, model.config.token_span) * FRAMES_PER_CODE,
             model.config.data.fps,
         )
         settled = settle(model, tokenizer, heard, [clip.progress for clip in active], windows, cover, options)

@@ -14,10 +14,13 @@ from torch import Tensor, nn
 from omniges.model.a2g import A2G
 from omniges.model.fixed_head import FixedCodeHead
 from omniges.model.head import CodeHead
-from omniges.products import fixed
+from omniges.model.mmdit import StreamLayer
+from omniges.products import Recalling, fixed
 from omniges.tokenizers.gesture_tokenizer import GestureTokenizer
 from omniges.tokenizers.rows import RowsDecoder
 
+_MOMENTS = 16
+"""Flow times, with their speakers, whose modulations each layer keeps; up to that many steps share them."""
 Precision = Literal["fp32", "bf16"]
 
 
@@ -45,6 +48,10 @@ def prepared(model: A2G, tokenizer: GestureTokenizer, precision: Precision) -> "
         if isinstance(part, nn.Conv1d):
             part.to(dtype)
     fixed(model, dtype)
+    for part in model.modules():
+        if isinstance(part, StreamLayer) and model.code_head.codebooks.device.type == "cpu":
+            # A speaker's flow times are the same in every window.
+            part.modulation = Recalling(part.modulation, _MOMENTS)  # type: ignore[assignment]
     return model, PreparedDecoder(tokenizer, dtype)
 
 

@@ -41,14 +41,16 @@ class Progress:
         self.clean: Tensor | None = None  # [past, X] normalised; None before the first window
         self.side = torch.zeros(0, SIDE_WIDTH)  # [frames, 9] foreseen by the last window, normalised
 
-    def gumbel(self, window: Window, length: int, model: A2G, options: SamplingParams) -> Tensor:
-        """[length, P, L, K] the noise that chooses a window's codes; the settled past has none."""
+    def gumbel(self, window: Window, length: int, whole: int, model: A2G, options: SamplingParams) -> Tensor:
+        """[length, P, L, K] the noise that chooses the codes of a window's tokens; the settled past has none.
+        As much of it is drawn as a `whole` window takes.
+        """
         data = model.config.data
         if self.choices is None:
             tokens_per_s = data.fps / FRAMES_PER_CODE
             size = (data.parts, min(options.sampled_levels, data.quantizers), data.codes)
             self.choices = ChoiceNoise(self.generator, size, options.coherence_s * tokens_per_s)
-        fresh = self.choices.ahead(self.settled, length - window.past)
+        fresh = self.choices.ahead(self.settled, length - window.past, whole - window.past)
         return torch.cat([fresh.new_zeros(window.past, *fresh.shape[1:]), fresh])
 
     def take(self, window: Window, drawn: DrawnWindow, row: int, overlap: int, wanted: slice) -> Settled:
@@ -65,12 +67,13 @@ class Progress:
         frames = slice(local.start * FRAMES_PER_CODE, local.stop * FRAMES_PER_CODE)
         latent, side = drawn.latent[row, local], drawn.side[row, frames].float()
         settled = Settled(latent=latent, side=self._faded(side), foreseen=drawn.latent[row, local.stop :])
-        known = _continued(window, overlap)
-        clean = slice(known.start - wanted.start, known.stop - wanted.start)
-        # Copies, since a view would keep the whole window in memory.
-        self.latent, self.clean = drawn.latent[row, known].clone(), drawn.clean[row, clean].clone()
-        self.side = drawn.side[row, frames.stop :].float().clone()
         self.settled = window.keep
+        if not window.last:
+            known = _continued(window, overlap)
+            clean = slice(known.start - wanted.start, known.stop - wanted.start)
+            # Copies, since a view would keep the whole window in memory.
+            self.latent, self.clean = drawn.latent[row, known].clone(), drawn.clean[row, clean].clone()
+            self.side = drawn.side[row, frames.stop :].float().clone()
         return settled
 
     def _faded(self, side: Tensor) -> Tensor:
@@ -85,7 +88,7 @@ class Progress:
 
 
 def _continued(window: Window, overlap: int) -> slice:
-    """Tokens of a window that the next one may continue, counted from the window's start."""
+    """Tokens of a window that the next one continues, counted from the window's start."""
     stop = window.keep - window.start
     return slice(max(0, stop - overlap), stop)
 
@@ -111,14 +114,14 @@ def settle(
     Args:
         model: in evaluation mode, on any device.
         tokenizer: on the same device.
-        heard: features of the windows, B rows.
+        heard: features of the windows, B rows; as long as `Cover.length` says.
         clips: B.
         windows: B, each going on where its clip stands.
         cover: sizes of the windows.
         options: sampling options.
     """
     device, data = model.code_head.codebooks.device, model.config.data
-    size = (len(clips), cover.window)
+    size = (len(clips), heard.frames.shape[1] // FRAMES_PER_CODE)
     past = Past(
         given=torch.zeros(size, dtype=torch.bool, device=device),
         clean=torch.zeros(*size, model.config.token_width, device=device),
@@ -129,12 +132,16 @@ def settle(
             past.given[row, : window.past] = True
             past.clean[row, : window.past], past.latent[row, : window.past] = clip.clean, clip.latent
     gumbel = [
-        clip.gumbel(window, cover.window, model, options) for clip, window in zip(clips, windows, strict=True)
+        clip.gumbel(window, size[1], cover.window, model, options)
+        for clip, window in zip(clips, windows, strict=True)
     ]
-    parts = [_continued(window, cover.overlap) for window in windows]
-    wanted = slice(min(part.start for part in parts), max(part.stop for part in parts))
+    parts = [_continued(window, cover.overlap) for window in windows if not window.last]
+    wanted = slice(
+        min((part.start for part in parts), default=0), max((part.stop for part in parts), default=0)
+    )
+    ends = [window.keep - window.start if window.last else size[1] for window in windows]
     with computing(options.precision, device):
-        sampler = WindowSampler(model, tokenizer, heard.to(device), options)
+        sampler = WindowSampler(model, tokenizer, heard.to(device), ends, options)
         drawn = sampler.draw(past, [clip.generator for clip in clips], torch.stack(gumbel).to(device), wanted)
     rows = enumerate(zip(clips, windows, strict=True))
     return [clip.take(window, drawn, row, cover.overlap, wanted) for row, (clip, window) in rows]

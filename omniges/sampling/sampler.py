@@ -19,6 +19,7 @@ from torch import Tensor
 from omniges.config import SamplingParams
 from omniges.model.a2g import A2G, Conditions, Heard
 from omniges.model.head import LatentHead
+from omniges.motion.layout import FRAMES_PER_CODE
 from omniges.sampling import flow
 from omniges.sampling.codes import draw, guidance_weights, guide, nucleus
 
@@ -61,12 +62,15 @@ class WindowSampler:
     Args:
         model: in evaluation mode.
         tokenizer: decodes clean estimates.
-        heard: features of the window.
+        heard: features of the window, which may be shorter than the options' windows.
+        ends: B tokens at which the clips end here; what follows is padding.
         options: sampling options.
     """
 
-    def __init__(self, model: A2G, tokenizer: Decoder, heard: Heard, options: SamplingParams) -> None:
-        self.model, self.tokenizer, self.options = model, tokenizer, options
+    def __init__(
+        self, model: A2G, tokenizer: Decoder, heard: Heard, ends: Sequence[int], options: SamplingParams
+    ) -> None:
+        self.model, self.tokenizer, self.ends, self.options = model, tokenizer, ends, options
         full = model.listen(heard)
         scales, variants = [], [full]
         if options.audio_guidance != 1:
@@ -99,20 +103,33 @@ class WindowSampler:
             # Nobody walks on from the last estimate, so only what is wanted of it is decoded, below.
             return x_t if last else self._clean(latent, past, slice(0, latent.shape[1]))
 
-        x_0 = torch.stack([flow.noise(past.clean.shape[1:], g) for g in generators]).to(past.clean)
+        # As much noise as of a whole window, so that a clip's company, which may be longer, changes nothing.
+        whole, (tokens, width) = self.options.window_frames // FRAMES_PER_CODE, past.clean.shape[1:]
+        x_0 = torch.stack([flow.noise((whole, width), g)[:tokens] for g in generators]).to(past.clean)
         x_0 = torch.where(past.given[..., None], past.clean, x_0)
         flow.solve(x_0, clean_estimate, self.options.steps, self.options.solver, self.options.time_shift)
         latent, side = found[0]
         return DrawnWindow(latent=latent, clean=self._clean(latent, past, wanted), side=side)
 
     def _clean(self, latent: Tensor, past: Past, wanted: slice) -> Tensor:
-        """[B, N, P, D] to the gesture of the wanted tokens [B, n, X]; the past stays."""
+        """[B, N, P, D] to the gesture of the wanted tokens [B, n, X]; the past stays. A clip's end is decoded
+        as its end, whatever the padding behind it holds, which gives 0.
+        """
+        found = past.clean[:, wanted].clone()
+        for end in set(self.ends):
+            rows = [row for row, its in enumerate(self.ends) if its == end]
+            part = slice(wanted.start, min(wanted.stop, end))
+            if part.start < part.stop:
+                found[rows, : part.stop - part.start] = self._decoded(latent[rows, :end], part)
+        return torch.where(past.given[:, wanted, None], past.clean[:, wanted], found)
+
+    def _decoded(self, latent: Tensor, wanted: slice) -> Tensor:
+        """[B, N, P, D] to the gesture of the wanted tokens [B, n, X], n > 0."""
         reach = self.tokenizer.decoder_context
         first = max(0, wanted.start - reach)
         inside = slice(wanted.start - first, wanted.stop - first)
         near = latent[:, first : wanted.stop + reach]
-        clean = self.model.tokens(near[:, inside], lambda: self.tokenizer.estimate(near, inside))
-        return torch.where(past.given[:, wanted, None], past.clean[:, wanted], clean)
+        return self.model.tokens(near[:, inside], lambda: self.tokenizer.estimate(near, inside))
 
     def _estimate(self, x_t: Tensor, t: float, past: Past, gumbel: Tensor | None) -> tuple[Tensor, Tensor]:
         """Latents [B, N, P, D] and side [B, 4 N, 9] of the clean estimate at flow time t; with `gumbel`

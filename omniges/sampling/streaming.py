@@ -105,13 +105,13 @@ class GestureStream:
         """
         n_tokens = None if n_frames is None else -(-n_frames // FRAMES_PER_CODE)
         window = self._cover.after(self._progress.settled, n_tokens)
-        fps, length = self.model.config.data.fps, self._cover.window * FRAMES_PER_CODE
-        heard = window_of([speech], [0], length, fps)
+        config = self.model.config
+        length = self._cover.length([window], config.token_span) * FRAMES_PER_CODE
+        heard = window_of([speech], [0], length, config.data.fps)
         (part,) = settle(
             self.model, self.tokenizer, heard, [self._progress], [window], self._cover, self.options
         )
-        last = window.keep == n_tokens
-        gesture = self._decoder.push(part.latent, part.foreseen, last=last).cpu()
+        gesture = self._decoder.push(part.latent, part.foreseen, last=window.last).cpu()
         self._side.append(self.model.statistics.denormalise("side", part.side).cpu())
         side = torch.cat(self._side)
         if n_frames is not None:

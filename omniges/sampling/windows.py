@@ -1,5 +1,6 @@
 """How a long clip is covered: windows that each continue the tokens that the one before has settled."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 from omniges.errors import ConfigError
@@ -13,6 +14,7 @@ class Window:
     start: int  # first token
     past: int  # tokens at its start that are settled and continued
     keep: int  # tokens of the clip up to this one are settled afterwards
+    last: bool  # the clip ends at `keep`, and nothing goes on from there
 
 
 @dataclass(frozen=True)
@@ -56,12 +58,20 @@ class Cover:
         stop = settled - past + self.window
         ends_clip = n_tokens is not None and stop >= n_tokens
         keep = n_tokens if n_tokens is not None and ends_clip else stop - self.lookahead
-        return Window(start=settled - past, past=past, keep=keep)
+        return Window(start=settled - past, past=past, keep=keep, last=ends_clip)
+
+    def length(self, windows: Sequence[Window], span: int) -> int:
+        """Tokens that some windows take side by side: none that all of them have padded.
+
+        Args:
+            windows: at least one.
+            span: tokens that the length is a multiple of, where the whole window is one.
+        """
+        longest = max(window.keep - window.start if window.last else self.window for window in windows)
+        return min(self.window, -(-longest // span) * span)
 
     def plan(self, n_tokens: int) -> list[Window]:
-        """Windows that settle every one of `n_tokens` tokens, in order; the last may reach beyond the
-        clip.
-        """
+        """Windows that settle every one of `n_tokens` tokens, in order."""
         windows, settled = [], 0
         while settled < n_tokens:
             windows.append(self.after(settled, n_tokens))

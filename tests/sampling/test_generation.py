@@ -5,6 +5,7 @@ import pytest
 import torch
 
 from omniges.errors import DataError
+from omniges.model.a2g import A2G
 from omniges.sampling.generate import generate_clips, generate_gesture
 from omniges.sampling.progress import clip_generator
 from omniges.sampling.sampler import WindowSampler
@@ -61,6 +62,21 @@ def test_neither_order_nor_company_changes_a_clip(net):
         torch.testing.assert_close(one.latent, other.latent, atol=1e-4, rtol=1e-4)
         torch.testing.assert_close(one.latent, alone.latent, atol=1e-4, rtol=1e-4)
         torch.testing.assert_close(one.side, alone.side, atol=1e-5, rtol=1e-4)
+
+
+def test_padding_is_computed_only_beside_a_longer_clip(net, monkeypatch):
+    heard, listen = [], A2G.listen
+
+    def listening(self, features):
+        heard.append(features.frames.shape[1])
+        return listen(self, features)
+
+    monkeypatch.setattr(A2G, "listen", listening)
+    short, longer = speech("a", 41), speech("b", 64)
+    generate_clips(net, toys.ToyTokenizer(), [short], 0, toys.sampling_params())
+    assert heard == [32, 24]  # the last goes on from frame 20
+    generate_clips(net, toys.ToyTokenizer(), [short, longer], 0, toys.sampling_params())
+    assert heard[2:] == [32, 32, 24]
 
 
 def test_the_noise_is_the_clips_own_not_its_audios(net):

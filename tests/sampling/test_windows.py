@@ -25,6 +25,15 @@ def test_all_but_the_last_window_leave_their_lookahead_to_the_next():
     assert [w.start + 16 - w.keep for w in windows[:-1]] == [2] * (len(windows) - 1)
 
 
+def test_the_last_window_is_as_long_as_its_clip_needs():
+    cover = Cover(16, 4, 2)
+    whole, last = cover.plan(21)
+    assert (last.start, last.past, last.keep, last.last) == (10, 4, 21, True)
+    assert not whole.last
+    assert [cover.length([last], span) for span in (1, 2, 8)] == [11, 12, 16]
+    assert cover.length([whole, last], 1) == 16
+
+
 @pytest.mark.parametrize("sizes", [(64, 16, 6), (62, 16, 8), (64, 48, 16)])
 def test_sizes_that_cannot_work_are_refused(sizes):
     with pytest.raises(ConfigError, match="sampling"):
