@@ -118,17 +118,23 @@ class CodeHead(Head):
             codes: [B, N, P, Q] int64, the true codes.
         """
         vectors = self.vectors(codes)
-        before = vectors.cumsum(dim=3) - vectors
-        before = before / self.latent_std[:, None, None]
-        place = self._places(states)[:, :, :, None] - before
-        hidden = self._states(states)[:, :, :, None] + torch.einsum("bnpqd,pqdu->bnpqu", before, self.coarser)
-        hidden = self._activate(hidden + self.level)
-        logits = torch.einsum("bnpqu,pquk->bnpqk", hidden, self.to_logits) + self.bias
-        logits = logits + self._nearness(place, slice(None)) * self._precisions(states)[..., None]
+        before = _by_level((vectors.cumsum(dim=3) - vectors) / self.latent_std[:, None, None])
+        hidden = torch.bmm(before, self.coarser.flatten(0, 1)).unflatten(0, (self.parts, -1))
+        hidden = hidden + _by_part(self._states(states))[:, None] + self.level[:, :, None]
+        logits = torch.bmm(self._activate(hidden).flatten(0, 1), self.to_logits.flatten(0, 1))
+        place = _by_part(self._places(states))[:, None].expand(-1, self.quantizers, -1, -1).flatten(0, 1)
+        precision = self._precisions(states).flatten(0, 1).permute(1, 2, 0).flatten(0, 1)
+        # Differences of large, nearly equal numbers: bfloat16 would mix up neighbouring codes.
+        with torch.autocast(states.device.type, enabled=False):
+            logits = self._nearer(logits.float(), place.float() - before, precision.float()[..., None])
         # One softmax serves both losses; over so many codes it takes a tenth of the step.
-        log_probability = logits.float().log_softmax(-1)
-        latent = torch.einsum("bnpqk,pqkd->bnpd", log_probability.exp(), self.codebooks)
-        return CodePrediction(log_probability=log_probability, latent=latent)
+        log_probability = logits.log_softmax(-1)
+        latent = torch.bmm(log_probability.exp(), self.codebooks.flatten(0, 1))
+        shape = (self.parts, self.quantizers, *codes.shape[:2])
+        return CodePrediction(
+            log_probability=log_probability.unflatten(1, shape[2:]).unflatten(0, shape[:2]).permute(2, 3, 0, 1, 4),
+            latent=latent.float().unflatten(0, shape[:2]).sum(1).unflatten(1, shape[2:]).permute(1, 2, 0, 3),
+        )
 
     def generate(self, states: Tensor, weigh: Callable[[Tensor, int], Tensor]) -> Tensor:
         """Build latents level by level.
@@ -176,9 +182,31 @@ class CodeHead(Head):
         with torch.autocast(rest.device.type, enabled=False):
             return torch.einsum("...pqd,pqkd->...pqk", rest.float(), codes) - codes.square().sum(-1) / 2
 
+    def _nearer(self, logits: Tensor, rest: Tensor, precision: Tensor) -> Tensor:
+        """Add bias, and nearness (see `_nearness`) times precision, to logits of P x Q levels: all float32, logits
+        [P Q, M, K], rest [P Q, M, D], precision [P Q, M, 1].
+        """
+        std = self.latent_std.repeat_interleave(self.quantizers)[:, None, None]
+        codes = self.codebooks.flatten(0, 1)
+        # What is the same for all tokens but for its weight is a product of two columns.
+        square = torch.linalg.vector_norm(codes, dim=-1, keepdim=True).mT.square() / std.square()
+        logits = torch.baddbmm(logits, rest * (precision / std), codes.mT)
+        columns = torch.cat([precision, torch.ones_like(precision)], -1)
+        return torch.baddbmm(logits, columns, torch.cat([square / -2, self.bias.flatten(0, 1)[:, None]], 1))
+
     def _precisions(self, states: Tensor) -> Tensor:
         """How well the place is known: [..., C] to [..., P, Q], positive."""
         return self.log_precision(states).clamp(max=SHARPEST).exp().unflatten(-1, (self.parts, -1))
 
     def _activate(self, hidden: Tensor) -> Tensor:
         return F.silu(F.layer_norm(hidden, (self.head_width,)))
+
+
+def _by_level(x: Tensor) -> Tensor:
+    """[B, N, P, Q, D] to [P Q, B N, D]."""
+    return x.flatten(0, 1).permute(1, 2, 0, 3).flatten(0, 1)
+
+
+def _by_part(x: Tensor) -> Tensor:
+    """[B, N, P, D] to [P, B N, D]."""
+    return x.flatten(0, 1).transpose(0, 1)
