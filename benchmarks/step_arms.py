@@ -18,6 +18,7 @@ from omniges.model.hyper_connections import HyperConnection
 from omniges.model.mmdit import Stream
 from omniges.motion.layout import FRAMES_PER_CODE, GESTURE_WIDTH, SIDE_WIDTH
 from omniges.timing import SAMPLE_RATE
+from omniges.training.clipping import clipped_step
 from omniges.training.draws import draw
 from omniges.training.step import draws_shape, training_losses
 
@@ -164,8 +165,7 @@ class Step:
         note("forward")
         loss.backward()
         note("backward")
-        torch.nn.utils.clip_grad_norm_(self.model.parameters(), self.params.train.clip_norm)
-        optimizer.step()
+        clipped_step(optimizer, self.model.parameters(), self.params.train.clip_norm)
         note("clip and AdamW")
         return spent
 

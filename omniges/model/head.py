@@ -130,10 +130,11 @@ class CodeHead(Head):
         # One softmax serves both losses; over so many codes it takes a tenth of the step.
         log_probability = logits.log_softmax(-1)
         latent = torch.bmm(log_probability.exp(), self.codebooks.flatten(0, 1))
-        shape = (self.parts, self.quantizers, *codes.shape[:2])
+        levels, tokens = (self.parts, self.quantizers), codes.shape[:2]
+        log_probability = log_probability.unflatten(0, levels).unflatten(2, tokens)
+        latent = latent.float().unflatten(0, levels).sum(1).unflatten(1, tokens)
         return CodePrediction(
-            log_probability=log_probability.unflatten(1, shape[2:]).unflatten(0, shape[:2]).permute(2, 3, 0, 1, 4),
-            latent=latent.float().unflatten(0, shape[:2]).sum(1).unflatten(1, shape[2:]).permute(1, 2, 0, 3),
+            log_probability=log_probability.permute(2, 3, 0, 1, 4), latent=latent.permute(1, 2, 0, 3)
         )
 
     def generate(self, states: Tensor, weigh: Callable[[Tensor, int], Tensor]) -> Tensor:
@@ -183,8 +184,8 @@ class CodeHead(Head):
             return torch.einsum("...pqd,pqkd->...pqk", rest.float(), codes) - codes.square().sum(-1) / 2
 
     def _nearer(self, logits: Tensor, rest: Tensor, precision: Tensor) -> Tensor:
-        """Add bias, and nearness (see `_nearness`) times precision, to logits of P x Q levels: all float32, logits
-        [P Q, M, K], rest [P Q, M, D], precision [P Q, M, 1].
+        """Add bias, and nearness (see `_nearness`) times precision, to logits of P x Q levels: all float32,
+        logits [P Q, M, K], rest [P Q, M, D], precision [P Q, M, 1].
         """
         std = self.latent_std.repeat_interleave(self.quantizers)[:, None, None]
         codes = self.codebooks.flatten(0, 1)

@@ -21,6 +21,7 @@ from omniges.log import progress as progress_bar
 from omniges.model.a2g import A2G
 from omniges.model.losses import Losses
 from omniges.training import checks, state
+from omniges.training.clipping import clip_and_step
 from omniges.training.draws import draw, seed_of
 from omniges.training.ema import EMA
 from omniges.training.memory import keep_freed_memory
@@ -144,8 +145,9 @@ class Trainer:
             found, total = self._one_pass(step, micro, next(passes))
             for name, value in {**found.items(), "total": total}.items():
                 sums[name] = sums.get(name, 0) + value.detach() / self.train.accumulate
-        norm = self.accelerator.clip_grad_norm_(self.wrapped.parameters(), self.train.clip_norm)
-        self.optimizer.step()
+        norm = clip_and_step(
+            self.accelerator, self.optimizer, self.wrapped.parameters(), self.train.clip_norm
+        )
         self.ema.update(self.wrapped, step)
         if (step + 1) % self.train.log_every and (step + 1) % self.train.validate_every:
             return {}
