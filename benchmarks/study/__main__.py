@@ -25,6 +25,7 @@ from takes import Withheld, model_takes, perfect_takes
 from omniges.config import Params
 from omniges.files import read_json, write_json
 from omniges.model.loading import load_model
+from omniges.tokenizers.gesture_tokenizer import GestureTokenizer
 from omniges.training import stage as training
 from omniges.workspace import Workspace
 
@@ -98,7 +99,7 @@ def run_variant(
         bench,
         model_takes(bench.W, load_model(W.a2g), sampling, variant.withheld),
         seeds=options.seeds if full else min(options.seeds, options.few_seeds),
-        swaps=3 if full else 1,
+        swaps=options.seeds // 2 if full else 1,
         scored=3 if full else 1,
     )
     figures["train_cpu_s"] = read_json(W.a2g / "cost.json")["cpu_s"]
@@ -108,9 +109,15 @@ def run_variant(
     return figures
 
 
-def perfect_listener(bench: Bench, name: str) -> dict[str, Any]:
-    """Figures of the listener whom nobody can beat, from disk where they are there."""
-    result = Path("results") / bench.W.name / f"{name}.json".replace(" ", "-")
+def perfect_listener(bench: Bench, coded: bool) -> dict[str, Any]:
+    """Figures of the listener whom nobody can beat, from disk where they are there.
+
+    Args:
+        bench: corpus and judges.
+        coded: whether its motion goes through the tokenizers' codes, as the model's does.
+    """
+    name = "perfect-listener" + ("-coded" if coded else "")
+    result = Path("results") / bench.W.name / f"{name}.json"
     if result.is_file():
         return read_json(result)
     clips, params = [r.clip for r in bench.references], bench.params
@@ -121,8 +128,9 @@ def perfect_listener(bench: Bench, name: str) -> dict[str, Any]:
         same = [c for c in clips if speakers[c] == speakers[clip]]
         return same[(same.index(clip) + 1) % len(same)]
 
-    take = perfect_takes(params.corpus, params.data.fps, sorted(set(speakers.values())), wrong)
-    figures = measure(bench, take, seeds=SEEDS, swaps=3, scored=3)
+    tokenizer = GestureTokenizer.load(bench.W) if coded else None
+    take = perfect_takes(params.corpus, params.data.fps, sorted(set(speakers.values())), wrong, tokenizer)
+    figures = measure(bench, take, seeds=SEEDS, swaps=SEEDS // 2, scored=3)
     result.parent.mkdir(parents=True, exist_ok=True)
     write_json(result, figures)
     return figures
@@ -150,7 +158,8 @@ def main() -> None:
     prepare(params)
     bench = Bench.of(params, Workspace.of(params))
     rows = [(f"baseline: {b}", [baseline_figures(bench, b)]) for b in BASELINES]
-    rows.append(("perfect listener", [perfect_listener(bench, "perfect listener")]))
+    rows.append(("perfect listener", [perfect_listener(bench, coded=False)]))
+    rows.append(("perfect listener, in codes", [perfect_listener(bench, coded=True)]))
     for variant in options.only:
         seeds = range(options.train_seeds)
         rows.append((variant, [run_variant(bench, params, variant, seed, options) for seed in seeds]))

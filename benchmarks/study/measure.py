@@ -44,6 +44,8 @@ Array = NDArray[np.float64]
 Tracks = dict[str, Array]
 MEASURES = ("scorer_auc", "foot_sliding", "wrist_speed", "jerk", "l1div")
 EXPLAINED = ("jaw", "face", "wrists", "head", "body")
+UPPER = slice(3, 22)
+"""Joints from the spine up, without fingers and face."""
 SEEDS = 16
 """R² is stated for the mean of so many."""
 KNOWABLE = 0.05
@@ -121,13 +123,15 @@ def measure(bench: Bench, take: Take, *, seeds: int, swaps: int, scored: int) ->
         bench: corpus and judges.
         take: seed and whether speech is the right one → clip → motion.
         seeds: sampled seeds whose mean is held against the truth.
-        swaps: of these, seeds that also hear wrong audio.
+        swaps: of these, seeds that also hear wrong audio; half as many as seeds say what audio moves of a
+            mean.
         scored: of these, seeds whose motion is scored whole (FGD, AUC, sliding).
     """
     sums: dict[str, Tracks] = {}
     squares: dict[str, Tracks] = {}
     right_takes: list[dict[str, Motion]] = []
     wrong_takes: list[dict[str, Motion]] = []
+    means = MeansOf(seeds // 2) if 2 * swaps == seeds else None
     for seed in range(seeds):
         right = take(seed, True)
         for clip, motion in right.items():
@@ -137,17 +141,47 @@ def measure(bench: Bench, take: Take, *, seeds: int, swaps: int, scored: int) ->
             squared = {g: found[g] ** 2 for g in GROUPS}
             past = squares.get(clip)
             squares[clip] = squared if past is None else {g: past[g] + squared[g] for g in GROUPS}
-        if seed < max(swaps, scored, 2):
+        if seed < max(scored, 2):
             right_takes.append(right)
+        if means:
+            means.add("right" if seed < swaps else "again", right)
         if seed < swaps:
-            wrong_takes.append(take(seed, False))
+            wrong = take(seed, False)
+            if seed < max(scored, 2):
+                wrong_takes.append(wrong)
+            if means:
+                means.add("wrong", wrong)
     mean_tracks = {clip: {g: x / seeds for g, x in found.items()} for clip, found in sums.items()}
     scatter = {
         clip: {g: (squares[clip][g] - seeds * mean_tracks[clip][g] ** 2).sum() / (seeds - 1) for g in GROUPS}
         for clip in sums
     }
-    figures = {"r2": r2_figures(bench, mean_tracks, scatter, seeds)}
+    figures = {"r2": r2_figures(bench, mean_tracks, scatter, seeds), **(means.moved() if means else {})}
     return figures | _scored(bench, right_takes[:scored], wrong_takes) | _moved(right_takes, wrong_takes)
+
+
+class MeansOf:
+    """Mean motions of n seeds: of the right speech, of the wrong one, and of the right one again under other
+    seeds. A single take also moves by all that speech doesn't decide; of a mean that is 1 / n.
+    """
+
+    def __init__(self, n: int) -> None:
+        self.n = n
+        self.sums: dict[str, dict[str, Array]] = {"right": {}, "wrong": {}, "again": {}}
+
+    def add(self, side: str, take: Mapping[str, Motion]) -> None:
+        """One seed more; positions [T, J, 3] of the upper body's joints in metres."""
+        for clip, motion in take.items():
+            positions = kinematics(motion).body[:, UPPER]
+            self.sums[side][clip] = self.sums[side].get(clip, 0.0) + positions
+
+    def moved(self) -> dict[str, float]:
+        """Distance of the mean under wrong speech, and under other seeds, mean over clips, in metres."""
+        found = {}
+        for key, other in (("swap_of_means_m", "wrong"), ("seed_of_means_m", "again")):
+            pairs = [(mean, self.sums[other][clip]) for clip, mean in self.sums["right"].items()]
+            found[key] = float(np.mean([between_seeds([a / self.n, b / self.n]) for a, b in pairs]))
+        return found
 
 
 def baseline_figures(bench: Bench, name: str) -> dict[str, Any]:
@@ -233,5 +267,5 @@ def _moved(right: Sequence[Mapping[str, Motion]], wrong: Sequence[Mapping[str, M
     for clip in right[0]:
         own = [kinematics(take[clip]) for take in right]
         swap += [swap_distance(own[i], kinematics(take[clip])) for i, take in enumerate(wrong)]
-        seed.append(between_seeds([k.body[:, 3:22] for k in own]))
+        seed.append(between_seeds([k.body[:, UPPER] for k in own]))
     return {"swap_m": float(np.mean(swap)) if swap else None, "seed_m": float(np.mean(seed))}

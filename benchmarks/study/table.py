@@ -12,13 +12,25 @@ GROUPS = {
     "head": "head",
 }
 EXPLAINED = ("jaw", "face", "wrists", "head")
+MOTION = (
+    ("FGD", "fgd.value", 4),
+    ("AUC", "measures.scorer_auc.value", 3),
+    ("wrist speed m/s", "measures.wrist_speed.value", 2),
+    ("jerk m/s³", "measures.jerk.value", 0),
+    ("foot sliding m/s", "measures.foot_sliding.value", 3),
+    ("swap m", "swap_m", 3),
+    ("seed m", "seed_m", 3),
+    ("swap of means m", "swap_of_means_m", 3),
+    ("seed of means m", "seed_of_means_m", 3),
+)
+"""Column, place among the figures, digits."""
 
 
 def print_table(
     ceiling: Mapping[str, float], rows: Sequence[tuple[str, Sequence[Mapping[str, Any]]]]
 ) -> None:
-    """Two tables: how much is heard, and how the motion looks. Several training seeds give their mean; the
-    interval is the first one's, over clips.
+    """Two tables: how much is heard, and how the motion looks. One training has intervals over clips; several
+    have their mean, and the least and the greatest of them (the interval of R² is the first one's).
 
     Args:
         ceiling: group → best R².
@@ -35,24 +47,30 @@ def print_table(
         print(
             f"| {name} | " + " | ".join(_r2([f["r2"].get(group) for f in figures]) for group in GROUPS) + " |"
         )
-    head = ("FGD", "AUC", "wrist speed m/s", "jerk m/s³", "foot sliding m/s", "swap m", "seed m")
-    explained = [f"{group} explained" for group in EXPLAINED]
-    print(
-        "\n| | " + " | ".join([*explained, *head]) + " |\n" + "|---" * (len(EXPLAINED) + len(head) + 1) + "|"
-    )
+    titles = [f"{group} explained" for group in EXPLAINED] + [title for title, *_ in MOTION]
+    print("\n| | " + " | ".join(titles) + " |\n" + "|---" * (len(titles) + 1) + "|")
     for name, figures in rows:
-        cells = [_interval(figures[0].get("explained", {}).get(group)) for group in EXPLAINED]
-        first = figures[0]
-        measures = first["measures"]
-        cells.append(f"{first['fgd']['value']:.4f}")
-        for measure, digits in (("scorer_auc", 3), ("wrist_speed", 2), ("jerk", 0), ("foot_sliding", 3)):
-            cells.append(f"{measures[measure]['value']:.{digits}f}")
-        cells += ["–" if first.get(key) is None else f"{first[key]:.3f}" for key in ("swap_m", "seed_m")]
-        _print_row(name, cells)
+        cells = [_explained([f.get("explained", {}).get(group) for f in figures]) for group in EXPLAINED]
+        cells += [_span([_at(f, key) for f in figures], digits) for _, key, digits in MOTION]
+        print("| " + " | ".join([name, *cells]) + " |")
 
 
-def _print_row(name: str, cells: Sequence[str]) -> None:
-    print("| " + " | ".join([name, *cells]) + " |")
+def _at(figures: Mapping[str, Any], dotted: str) -> float | None:
+    found: Any = figures
+    for key in dotted.split("."):
+        found = None if found is None else found.get(key)
+    return found
+
+
+def _span(found: Sequence[float | None], digits: int) -> str:
+    """The mean over training seeds, with the least and the greatest where there are several."""
+    present = [value for value in found if value is not None]
+    if not present:
+        return "–"
+    mean, least, greatest = (
+        f"{value:.{digits}f}" for value in (np.mean(present), min(present), max(present))
+    )
+    return mean if least == greatest else f"{mean} ({least} to {greatest})"
 
 
 def _r2(found: Sequence[Mapping[str, Any] | None]) -> str:
@@ -63,10 +81,13 @@ def _r2(found: Sequence[Mapping[str, Any] | None]) -> str:
     span = f"{value:.2f}, {present[0]['low']:.2f} to {present[0]['high']:.2f}"
     if present[0]["share"] is None:
         return f"R² {span}"
-    return f"{100 * np.mean([f['share'] for f in present]):.0f} % ({span})"
+    return f"{_span([100 * f['share'] for f in present], 0)} % (R² {span})"
 
 
-def _interval(found: Mapping[str, Any] | None) -> str:
-    if found is None:
-        return "–"
-    return f"{100 * found['value']:.0f} % ({100 * found['low']:.0f} to {100 * found['high']:.0f})"
+def _explained(found: Sequence[Mapping[str, Any] | None]) -> str:
+    """Per cent, with the interval over clips; of several training seeds as `_span`."""
+    present = [f for f in found if f is not None]
+    if len(present) != 1:
+        return _span([100 * f["value"] for f in present], 0)
+    only = present[0]
+    return f"{100 * only['value']:.0f} % ({100 * only['low']:.0f} to {100 * only['high']:.0f})"

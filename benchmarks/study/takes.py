@@ -1,7 +1,8 @@
 """Who moves by speech in the study: a trained model, and the perfect listener.
 
 The perfect listener knows all that speech decides of a clip and draws anew everything that it doesn't. Nobody
-can be expected to do better; only corpora that the project makes have one.
+can be expected to do better; only corpora that the project makes have one. Who must speak in codes can't be
+expected to do better than the perfect listener in codes.
 """
 
 from collections.abc import Callable, Sequence
@@ -9,12 +10,20 @@ from dataclasses import replace
 from typing import Any, Literal
 
 import numpy as np
+import torch
 
 from omniges.config import CorpusParams, SamplingParams
 from omniges.corpus.clips import cast, make_motion
 from omniges.evaluation.baselines import as_motion, joined
 from omniges.model.a2g import A2G
-from omniges.motion.features import features_from_gesture, features_to_motion, motion_to_features
+from omniges.motion.features import (
+    Features,
+    features_from_gesture,
+    features_to_motion,
+    gesture_from_features,
+    motion_to_features,
+)
+from omniges.motion.layout import FRAMES_PER_CODE
 from omniges.sampling.generate import Generated, generate_clips
 from omniges.sampling.stage import read_speeches
 from omniges.sampling.swap import swapped, swaps_of
@@ -48,7 +57,11 @@ def model_takes(W: Workspace, model: A2G, options: SamplingParams, withheld: Wit
 
 
 def perfect_takes(
-    params: CorpusParams, fps: float, speakers: Sequence[int], wrong: Callable[[str], str]
+    params: CorpusParams,
+    fps: float,
+    speakers: Sequence[int],
+    wrong: Callable[[str], str],
+    tokenizer: GestureTokenizer | None = None,
 ) -> Take:
     """The perfect listener on the test clips, its motion through the same features as everything else.
 
@@ -57,6 +70,7 @@ def perfect_takes(
         fps: motion frames a second.
         speakers: their numbers.
         wrong: clip → the clip whose speech is the wrong one.
+        tokenizer: whose codes the motion goes through; None leaves it as it is.
     """
     casts = [cast(params, number) for number in speakers]
     parts = {p.id: (whole, p) for whole in casts for p in whole.parts if p.split == "test"}
@@ -68,10 +82,21 @@ def perfect_takes(
             others = tuple(heard if p is part else p for p in whole.parts)
             motion = make_motion(params, replace(whole, parts=others), heard, take=1 + seed)
             features = motion_to_features(motion)
+            if tokenizer is not None:
+                features = _coded(features, tokenizer)
             found[clip] = as_motion(joined(features), features.origin, fps)
         return found
 
     return take
+
+
+def _coded(features: Features, tokenizer: GestureTokenizer) -> Features:
+    """Through codes and back, cut to whole codes; jaw and eyes have none and stay."""
+    n = len(features.values) // FRAMES_PER_CODE * FRAMES_PER_CODE
+    gesture = torch.from_numpy(gesture_from_features(features.values[:n]).astype(np.float32))
+    decoded = tokenizer.decode_codes(tokenizer.encode(gesture[None]))[0].numpy()
+    values = features_from_gesture(decoded, features.side[:n])
+    return replace(features, values=values, side=features.side[:n])
 
 
 def _generate(
