@@ -77,6 +77,10 @@ class Conditions:
         """The same tokens, nothing said."""
         return replace(self, text_mask=torch.zeros_like(self.text_mask))
 
+    def rows(self, chosen: Tensor) -> "Conditions":
+        """Some of the B rows."""
+        return Conditions(**{f.name: getattr(self, f.name)[chosen] for f in fields(self)})
+
 
 @dataclass(frozen=True, kw_only=True)
 class Projected:
@@ -86,6 +90,15 @@ class Projected:
     said: Tensor | float  # [B, N, C] the words around it; 0 without words
     audio: Tensor  # [B, S, audio width] tokens
     memory: Memory | None  # of audio and words, where they don't read the gesture
+
+    def rows(self, chosen: Tensor) -> "Projected":
+        """Some of the B rows."""
+        return Projected(
+            heard=self.heard[chosen],
+            said=self.said[chosen] if isinstance(self.said, Tensor) else self.said,
+            audio=self.audio[chosen],
+            memory=None if self.memory is None else self.memory.rows(chosen),
+        )
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -52,6 +52,13 @@ class Memory:
     layers: Sequence[KeyValue]
     mask: Tensor | None  # [B, S] bool, True for real tokens; None where all are real
 
+    def rows(self, chosen: Tensor) -> "Memory":
+        """Some of the B rows."""
+        return Memory(
+            layers=[KeyValue(key=layer.key[chosen], value=layer.value[chosen]) for layer in self.layers],
+            mask=None if self.mask is None else self.mask[chosen],
+        )
+
 
 class StreamLayer(nn.Module):
     """What one modality owns of one layer: projections, norms, feed-forward, residual streams.

@@ -4,8 +4,9 @@ Shapes: B clips side by side, N tokens of a window, X channels of a token, P par
     T frames.
 """
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from itertools import groupby
 
 import torch
 from torch import Tensor
@@ -15,11 +16,13 @@ from omniges.errors import ShapeError
 from omniges.model.a2g import A2G
 from omniges.motion.layout import FRAMES_PER_CODE, GESTURE_WIDTH
 from omniges.sampling.decoding import PieceDecoder
+from omniges.sampling.listening import Listened, listen
 from omniges.sampling.progress import Progress, Settled, clip_generator, settle
 from omniges.sampling.sampler import Decoder
 from omniges.sampling.speech import Speech, window_of
-from omniges.sampling.windows import Cover
+from omniges.sampling.windows import Cover, Window
 
+_HEARD_AT_ONCE = 8  # windows, of all clips; more hardly save time
 _DECODED_AT_ONCE = 512  # latents; bounds the memory of a long clip
 
 
@@ -99,18 +102,43 @@ def generate_clips(
         _Clip(speech, Progress(clip_generator(seed, name)), tokenizer)
         for speech, name in zip(speeches, names, strict=True)
     ]
-    while active := [clip for clip in running if clip.progress.settled < clip.n_tokens]:
-        windows = [cover.after(clip.progress.settled, clip.n_tokens) for clip in active]
-        heard = window_of(
-            [clip.speech for clip in active],
-            [window.start * FRAMES_PER_CODE for window in windows],
-            cover.length(windows, model.config.token_span) * FRAMES_PER_CODE,
-            model.config.data.fps,
-        )
-        settled = settle(model, tokenizer, heard, [clip.progress for clip in active], windows, cover, options)
+    for row, listened in _rounds(model, running, cover, options):
+        active, windows = zip(*row, strict=True)
+        going = [clip.progress for clip in active]
+        settled = settle(model, tokenizer, listened, going, windows, cover, options)
         for clip, part in zip(active, settled, strict=True):
             clip.keep(part)
     return [clip.finish(model) for clip in running]
+
+
+def _rounds(
+    model: A2G, clips: "Sequence[_Clip]", cover: Cover, options: SamplingParams
+) -> "Iterator[tuple[Sequence[_Row], Listened]]":
+    """Next windows side by side, one of every clip that goes on. What is heard doesn't hang on the gesture,
+    so several rounds are listened to at once.
+    """
+    plans = [cover.plan(clip.n_tokens) for clip in clips]
+    rounds = [
+        [(clip, plan[index]) for clip, plan in zip(clips, plans, strict=True) if index < len(plan)]
+        for index in range(max(map(len, plans)))
+    ]
+
+    def size(row: "Sequence[_Row]") -> tuple[int, int]:
+        return len(row), cover.length([window for _, window in row], model.config.token_span)
+
+    for (width, tokens), group in groupby(rounds, size):
+        alike, step = list(group), max(1, _HEARD_AT_ONCE // width)
+        for first in range(0, len(alike), step):
+            rows = alike[first : first + step]
+            heard = window_of(
+                [clip.speech for row in rows for clip, _ in row],
+                [window.start * FRAMES_PER_CODE for row in rows for _, window in row],
+                tokens * FRAMES_PER_CODE,
+                model.config.data.fps,
+            )
+            listened = listen(model, heard, options)
+            for place, row in enumerate(rows):
+                yield row, listened.rows(place * width, width)
 
 
 class _Clip:
@@ -146,3 +174,6 @@ class _Clip:
                 f"{self.speech.clip}: decoded {tuple(gesture.shape)}, wanted {(n_frames, GESTURE_WIDTH)}."
             )
         return Generated(clip=self.speech.clip, gesture=gesture, side=side, latent=latent)
+
+
+_Row = tuple[_Clip, Window]

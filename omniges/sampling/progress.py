@@ -11,9 +11,10 @@ import torch
 from torch import Tensor
 
 from omniges.config import SamplingParams
-from omniges.model.a2g import A2G, Heard
+from omniges.model.a2g import A2G
 from omniges.motion.layout import FRAMES_PER_CODE, SIDE_WIDTH
 from omniges.sampling.choices import ChoiceNoise
+from omniges.sampling.listening import Listened
 from omniges.sampling.precision import computing
 from omniges.sampling.sampler import Decoder, DrawnWindow, Past, WindowSampler
 from omniges.sampling.windows import Cover, Window
@@ -103,7 +104,7 @@ def clip_generator(seed: int, clip: str) -> torch.Generator:
 def settle(
     model: A2G,
     tokenizer: Decoder,
-    heard: Heard,
+    listened: Listened,
     clips: Sequence[Progress],
     windows: Sequence[Window],
     cover: Cover,
@@ -114,14 +115,14 @@ def settle(
     Args:
         model: in evaluation mode, on any device.
         tokenizer: on the same device.
-        heard: features of the windows, B rows; as long as `Cover.length` says.
+        listened: to the B windows, as long as `Cover.length` says.
         clips: B.
         windows: B, each going on where its clip stands.
         cover: sizes of the windows.
         options: sampling options.
     """
     device, data = model.code_head.codebooks.device, model.config.data
-    size = (len(clips), heard.frames.shape[1] // FRAMES_PER_CODE)
+    size = (len(clips), listened.conditions.tokens.shape[1])
     past = Past(
         given=torch.zeros(size, dtype=torch.bool, device=device),
         clean=torch.zeros(*size, model.config.token_width, device=device),
@@ -141,7 +142,7 @@ def settle(
     )
     ends = [window.keep - window.start if window.last else size[1] for window in windows]
     with computing(options.precision, device):
-        sampler = WindowSampler(model, tokenizer, heard.to(device), ends, options)
+        sampler = WindowSampler(model, tokenizer, listened, ends, options)
         drawn = sampler.draw(past, [clip.generator for clip in clips], torch.stack(gumbel).to(device), wanted)
     rows = enumerate(zip(clips, windows, strict=True))
     return [clip.take(window, drawn, row, cover.overlap, wanted) for row, (clip, window) in rows]

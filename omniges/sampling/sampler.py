@@ -17,11 +17,12 @@ import torch
 from torch import Tensor
 
 from omniges.config import SamplingParams
-from omniges.model.a2g import A2G, Conditions, Heard
+from omniges.model.a2g import A2G
 from omniges.model.head import LatentHead
 from omniges.motion.layout import FRAMES_PER_CODE
 from omniges.sampling import flow
-from omniges.sampling.codes import draw, guidance_weights, guide, nucleus
+from omniges.sampling.codes import draw, guide, nucleus
+from omniges.sampling.listening import Listened
 
 
 class Decoder(Protocol):
@@ -62,27 +63,22 @@ class WindowSampler:
     Args:
         model: in evaluation mode.
         tokenizer: decodes clean estimates.
-        heard: features of the window, which may be shorter than the options' windows.
+        listened: to B windows, which may be shorter than the options' windows.
         ends: B tokens at which the clips end here; what follows is padding.
         options: sampling options.
     """
 
     def __init__(
-        self, model: A2G, tokenizer: Decoder, heard: Heard, ends: Sequence[int], options: SamplingParams
+        self,
+        model: A2G,
+        tokenizer: Decoder,
+        listened: Listened,
+        ends: Sequence[int],
+        options: SamplingParams,
     ) -> None:
         self.model, self.tokenizer, self.ends, self.options = model, tokenizer, ends, options
-        full = model.listen(heard)
-        scales, variants = [], [full]
-        if options.audio_guidance != 1:
-            scales.append(options.audio_guidance)
-            variants.append(full.without_audio())
-        if options.text_guidance != 1 and full.text.shape[1]:
-            scales.append(options.text_guidance)
-            variants.append(full.without_text())
-        self.n_variants = len(variants)
-        self.weights = guidance_weights(scales).to(full.audio.device)
-        self.conditions = Conditions.cat(variants) if len(variants) > 1 else full
-        self.projected = model.project(self.conditions)
+        self.conditions, self.projected = listened.conditions, listened.projected
+        self.weights, self.n_variants = listened.weights, len(listened.weights)
 
     def draw(
         self, past: Past, generators: Sequence[torch.Generator], gumbel: Tensor, wanted: slice

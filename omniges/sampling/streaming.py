@@ -15,6 +15,7 @@ from omniges.errors import ConfigError
 from omniges.model.a2g import A2G
 from omniges.motion.layout import FRAMES_PER_CODE
 from omniges.sampling.decoding import PieceDecoder
+from omniges.sampling.listening import listen
 from omniges.sampling.progress import Progress, clip_generator, settle
 from omniges.sampling.sampler import Decoder
 from omniges.sampling.speech import Speech, window_of
@@ -108,8 +109,9 @@ class GestureStream:
         config = self.model.config
         length = self._cover.length([window], config.token_span) * FRAMES_PER_CODE
         heard = window_of([speech], [0], length, config.data.fps)
+        listened = listen(self.model, heard, self.options)
         (part,) = settle(
-            self.model, self.tokenizer, heard, [self._progress], [window], self._cover, self.options
+            self.model, self.tokenizer, listened, [self._progress], [window], self._cover, self.options
         )
         gesture = self._decoder.push(part.latent, part.foreseen, last=window.last).cpu()
         self._side.append(self.model.statistics.denormalise("side", part.side).cpu())

@@ -33,10 +33,14 @@ class Walker:
         self.code_head = SimpleNamespace(codebooks=toy.code_head.codebooks, generate=self.generate)
 
     def listen(self, heard):
-        return SimpleNamespace(audio=heard.mfcc, text=heard.text)
+        tokens = heard.frames.unflatten(1, (-1, 4)).any(-1)
+        return self.project(SimpleNamespace(audio=heard.mfcc, text=heard.text, tokens=tokens))
 
     def project(self, conditions):
-        return None
+        conditions.rows = lambda chosen: self.project(
+            SimpleNamespace(audio=None, tokens=conditions.tokens[chosen])
+        )
+        return conditions
 
     def states(self, x_t, t, given, conditions, projected):
         n = x_t.shape[-1]
