@@ -46,16 +46,23 @@ class FixedLinear(nn.Module):
         if self.arranged:
             self.weight = torch.ops.mkldnn._reorder_linear_weight(self.weight.contiguous(), _ROWS)
 
-    def forward(self, x: Tensor) -> Tensor:
-        """[..., I] to [..., O]."""
+    def forward(self, x: Tensor, plus: Tensor | None = None) -> Tensor:
+        """[..., I] to [..., O]; `plus` [..., O] of this dtype is added at the end."""
         x = x.to(self.dtype)
         if not x.numel():
             return x.new_zeros(*x.shape[:-1], self.width)
+        if self.arranged and plus is not None and self.then == "none":
+            # In the same pass over the result.
+            total: Tensor = torch.ops.mkldnn._linear_pointwise.binary(
+                x, plus.contiguous(), self.weight, self.bias, "add"
+            )
+            return total
         if self.arranged:
             what, how = _ONEDNN[self.then]
             found: Tensor = torch.ops.mkldnn._linear_pointwise(x, self.weight, self.bias, what, [], how)
-            return found
-        return _apply(self.then, F.linear(x, self.weight, self.bias))
+        else:
+            found = _apply(self.then, F.linear(x, self.weight, self.bias))
+        return found if plus is None else found + plus
 
 
 class FixedProducts(nn.Module):

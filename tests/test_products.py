@@ -31,6 +31,15 @@ def test_a_fixed_sequence_computes_what_it_did(activation, dtype, error, usual, 
         torch.testing.assert_close(got.double(), wanted, atol=error, rtol=error)
 
 
+@pytest.mark.parametrize("then", ["none", "relu"])
+def test_something_is_added_at_the_end_and_stays_as_it_is(then):
+    layer, x, plus = nn.Linear(7, 5), torch.randn(2, 3, 7), torch.randn(2, 6, 5)[:, ::2]
+    kept = plus.clone()
+    got = FixedLinear(layer.weight, layer.bias, torch.float32, then)(x, plus)
+    torch.testing.assert_close(got, (layer(x).relu() if then == "relu" else layer(x)) + plus)
+    assert torch.equal(plus, kept)
+
+
 def test_a_product_of_no_rows_has_no_rows():
     assert FixedLinear(torch.randn(5, 3), None, torch.float32)(torch.zeros(2, 0, 3)).shape == (2, 0, 5)
 

@@ -145,9 +145,10 @@ class _Residual:
     def __init__(self, block: ResidualBlock, dtype: torch.dtype) -> None:
         self.first = _Convolution(block.conv1, dtype, "relu")
         self.second = _Convolution(block.conv2, dtype, "none")
+        assert not self.second.dilation  # it has one tap
 
     def __call__(self, x: Tensor) -> Tensor:
-        return x + self.second(self.first(torch.relu(x)))
+        return self.second.product(self.first(torch.relu(x)), plus=x)
 
     def needs(self, first: int, stop: int) -> tuple[int, int]:
         return self.first.needs(first, stop)
