@@ -57,8 +57,9 @@ def nucleus(logits: Tensor, temperature: float, top_p: float) -> Tensor:
         return logits
     probability = logits.softmax(-1)
     ordered = _descending(probability)
-    inside = ordered.cumsum(-1) - ordered < top_p
-    least = ordered.gather(-1, inside.sum(-1, keepdim=True) - 1)
+    reached = ordered.cumsum(-1)
+    last = torch.searchsorted(reached, torch.full_like(reached[..., :1], top_p))
+    least = ordered.gather(-1, last.clamp(max=logits.shape[-1] - 1))
     # A sum, since filling where a mask says so takes five times as long as all the rest of this line.
     return torch.add(logits, (probability < least).float(), alpha=LEFT_OUT)
 
