@@ -5,6 +5,7 @@ Shapes: B batch, T frames, F fusion width.
 
 import torch
 from torch import Tensor, nn
+from torch.nn import functional as F
 
 from omniges.model.attention import attend, merge_heads, split_heads
 from omniges.model.rotary import Rotation, rotate, rotation_at
@@ -127,8 +128,18 @@ class TemporalContext(nn.Module):
         hidden = self.norm(x)
         if mask is not None:
             hidden = hidden * mask[..., None]
-        hidden = self.conv(hidden.transpose(1, 2)).transpose(1, 2)
-        return x + self.out(nn.functional.gelu(hidden))
+        return x + self.out(F.gelu(self._convolved(hidden)))
+
+    def _convolved(self, x: Tensor) -> Tensor:
+        """The convolution of [B, T, F] along T, as [B, T, F]."""
+        if not (self.training and x.device.type == "cpu" and torch.is_autocast_enabled("cpu")):
+            return self.conv(x.transpose(1, 2)).transpose(1, 2)
+        # As one product of all taps, forward and backward take three quarters of the time in bfloat16 there.
+        weight, step = self.conv.weight, self.conv.dilation[0]
+        span = weight.shape[2] * step
+        padded = F.pad(x.to(torch.get_autocast_dtype("cpu")), (0, 0, *2 * self.conv.padding))
+        taps = torch.stack([padded[:, i : i + x.shape[1]] for i in range(0, span, step)], -1)
+        return F.linear(taps.flatten(2), weight.flatten(1), self.conv.bias)
 
 
 def _feed_forward(width: int) -> nn.Sequential:

@@ -131,12 +131,17 @@ class StreamLayer(nn.Module):
     def keys(self, x: Tensor, rotation: Rotation) -> KeyValue:
         """Normed tokens [B, S, C] to turned keys, and values."""
         key, value = self.key_value(x).chunk(2, dim=-1)
-        key, value = split_heads(key, self.heads), split_heads(value, self.heads)
-        return KeyValue(key=rotate(self.key_norm(key.float()), rotation), value=value)
+        return KeyValue(
+            key=rotate(self._normed_heads(key, self.key_norm), rotation), value=split_heads(value, self.heads)
+        )
 
     def queries(self, x: Tensor, rotation: Rotation) -> Tensor:
         """Normed tokens [B, S, C] to turned queries [B, H, S, E]."""
-        return rotate(self.query_norm(split_heads(self.query(x), self.heads).float()), rotation)
+        return rotate(self._normed_heads(self.query(x), self.query_norm), rotation)
+
+    def _normed_heads(self, x: Tensor, norm: nn.Module) -> Tensor:
+        """[B, S, H*E] to [B, H, S, E] float32."""
+        return norm(x.unflatten(-1, (self.heads, -1)).float()).transpose(1, 2)
 
 
 class JointLayer(nn.Module):

@@ -18,7 +18,9 @@ LONGEST_S = 64.0
 
 
 class Rotation(NamedTuple):
-    """Cosine and sine of every token's angles, each [B, 1, S, E/2]."""
+    """Cosine and sine of every token's angles, each [B, 1, S, E]: twice the E/2 pairs, first with the sine
+    negated.
+    """
 
     cos: Tensor
     sin: Tensor
@@ -38,7 +40,8 @@ def rotation_at(time_s: Tensor, head_dim: int) -> Rotation:
     """
     turns = time_s.float()[..., None] / wavelengths_s(head_dim).to(time_s.device)
     angle = (2 * math.pi * turns)[:, None]
-    return Rotation(angle.cos(), angle.sin())
+    cos, sin = angle.cos(), angle.sin()
+    return Rotation(torch.cat([cos, cos], -1), torch.cat([-sin, sin], -1))
 
 
 def rotate(x: Tensor, rotation: Rotation) -> Tensor:
@@ -50,6 +53,5 @@ def rotate(x: Tensor, rotation: Rotation) -> Tensor:
     Returns:
         [B, H, S, E], same dtype; dot products of two rotated vectors depend on their time difference alone.
     """
-    first, second = x.chunk(2, dim=-1)
-    cos, sin = rotation.cos.to(x.dtype), rotation.sin.to(x.dtype)
-    return torch.cat([first * cos - second * sin, first * sin + second * cos], dim=-1)
+    swapped = x.roll(x.shape[-1] // 2, -1)
+    return torch.addcmul(x * rotation.cos.to(x.dtype), swapped, rotation.sin.to(x.dtype))
