@@ -63,10 +63,12 @@ class HyperConnection(nn.Module):
         weights = torch.tanh(self.dynamic(self.norm(x)))
         if not self.writes:
             return _mixed(self.static_alpha + self.alpha_scale * weights, x)[:, :, 0], x, None
-        alpha = self.static_alpha + self.alpha_scale * weights[..., :-1]
-        beta = self.static_beta + self.beta_scale * weights[..., -1]
-        mixed = _mixed(alpha, x)
-        return mixed[:, :, 0], mixed[:, :, 1:], beta.to(x.dtype)
+        # Splits, since the backward pass of slices fills each one's surroundings with zeros and adds them up.
+        columns, last = weights.split([self.streams + 1, 1], -1)
+        alpha = self.static_alpha + self.alpha_scale * columns
+        beta = self.static_beta + self.beta_scale * last[..., 0]
+        branch, passed = _mixed(alpha, x).split([1, self.streams], 2)
+        return branch[:, :, 0], passed, beta.to(x.dtype)
 
     def write(self, passed: Tensor, beta: Tensor | None, branch: Tensor) -> Tensor:
         """Add the branch's output to every stream.

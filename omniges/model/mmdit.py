@@ -300,7 +300,8 @@ class MMDiT(nn.Module):
 
     def _started(self, streams: Mapping[str, Stream]) -> tuple[dict[str, Tensor], dict[str, Rotation]]:
         return (
-            {name: expand(stream.tokens, self.residual_streams) for name, stream in streams.items()},
+            # In float32 under autocast too: the residual streams are added to in it.
+            {name: expand(stream.tokens.float(), self.residual_streams) for name, stream in streams.items()},
             {name: rotation_at(stream.time_s, self.head_dim) for name, stream in streams.items()},
         )
 
