@@ -21,6 +21,40 @@ def truth(batch=2, tokens=5, seed=3):
     return torch.randint(0, toys.CODES, (batch, tokens, toys.PARTS, toys.QUANTIZERS), generator=g)
 
 
+def test_vectors_are_the_codebooks_rows():
+    net, codes = head(), truth()
+    got = net.vectors(codes)
+    for place in torch.cartesian_prod(*map(torch.arange, codes.shape)).tolist():
+        batch, token, part, level = place
+        want = net.codebooks[part, level, codes[batch, token, part, level]]
+        assert torch.equal(got[batch, token, part, level], want)
+
+
+def test_training_logits_are_free_ones_less_half_the_squared_distance_by_precision():
+    """Part by part and level by level, in float64, from the module's description."""
+    net, codes, states = head(), truth(), torch.randn(2, 5, 20)
+    net.latent_std.copy_(torch.linspace(0.5, 2.0, toys.PARTS))
+    found = net(states, codes)
+    net, states = net.double(), states.double()
+    for part in range(toys.PARTS):
+        std, before, latent = net.latent_std[part], torch.zeros(2, 5, toys.CODE_DIM).double(), 0.0
+        for level in range(toys.QUANTIZERS):
+            own = net.codebooks[part, level]
+            hidden = net.state(states).unflatten(-1, (toys.PARTS, -1))[:, :, part] + net.level[part, level]
+            hidden = hidden + (before / std) @ net.coarser[part, level]
+            hidden = (hidden - hidden.mean(-1, keepdim=True)) / (hidden.var(-1, False, True) + 1e-5).sqrt()
+            free = (hidden * hidden.sigmoid()) @ net.to_logits[part, level] + net.bias[part, level]
+            rest = net.place(states).unflatten(-1, (toys.PARTS, -1))[:, :, part] - before / std
+            squared = (rest[:, :, None] - own / std).square().sum(-1)
+            sure = net.log_precision(states).unflatten(-1, (toys.PARTS, -1))[:, :, part, level].exp()
+            want = (free - sure[..., None] * squared / 2).log_softmax(-1)
+            got = found.log_probability[:, :, part, level]
+            torch.testing.assert_close(got, want.float(), atol=1e-5, rtol=1e-4)
+            latent = latent + want.exp() @ own
+            before = before + own[codes[:, :, part, level]]
+        torch.testing.assert_close(found.latent[:, :, part], latent.float(), atol=1e-5, rtol=1e-4)
+
+
 def test_generation_that_picks_the_truth_sees_the_logits_of_training():
     net, codes, states = head(), truth(), torch.randn(2, 5, 20)
     seen = []

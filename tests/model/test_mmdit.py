@@ -10,6 +10,7 @@ from torch.nn import functional as F
 
 from omniges.model import mmdit
 from omniges.model.attention import attend
+from omniges.model.hyper_connections import HyperConnection
 from omniges.model.mmdit import MMDiT, Stream
 
 WIDTHS = {"text": 10, "audio": 14, "gesture": 18}
@@ -180,6 +181,21 @@ def test_context_with_nothing_real_in_it_is_finite_and_unseen():
     torch.testing.assert_close(
         got[1], net({n: replace(s, mask=None) for n, s in streams.items()})[1], atol=1e-5, rtol=1e-5
     )
+
+
+def test_under_autocast_residual_streams_stay_in_float32(monkeypatch):
+    kinds, read = set(), HyperConnection.read
+
+    def watched(self, x):
+        kinds.add(x.dtype)
+        return read(self, x)
+
+    monkeypatch.setattr(HyperConnection, "read", watched)
+    tokens = {name: stream(name, 4) for name in WIDTHS}
+    tokens = {name: replace(s, tokens=s.tokens.bfloat16()) for name, s in tokens.items()}
+    with torch.autocast("cpu", torch.bfloat16):
+        network()(tokens)
+    assert kinds == {torch.float32}
 
 
 def test_under_autocast_a_cpu_attends_in_float32():
