@@ -23,6 +23,8 @@ _ONEDNN: dict[Then, tuple[str, str]] = {
     "gelu": ("gelu", "none"),
     "gelu_tanh": ("gelu", "tanh"),
 }
+_LARGE = 2**16
+"""Weights from which on arranging them pays; smaller products are over before oneDNN has begun."""
 _ROWS = 64
 """Rows that the weights' order is chosen for: more and fewer are served as well by it."""
 
@@ -42,7 +44,7 @@ class FixedLinear(nn.Module):
         self.dtype, self.then, self.width = dtype, then, len(weight)
         self.bias = None if bias is None else bias.detach().to(dtype)
         self.weight = weight.detach().to(dtype)
-        self.arranged = arranges(self.weight.device, dtype)
+        self.arranged = arranges(self.weight, dtype)
         if self.arranged:
             self.weight = torch.ops.mkldnn._reorder_linear_weight(self.weight.contiguous(), _ROWS)
 
@@ -76,13 +78,22 @@ class FixedProducts(nn.Module):
 
     def __init__(self, weights: Tensor, biases: Tensor | None, dtype: torch.dtype) -> None:
         super().__init__()
-        self.each = nn.ModuleList(
-            FixedLinear(weight.t(), None if biases is None else biases[part], dtype)
-            for part, weight in enumerate(weights)
-        )
+        self.dtype = dtype
+        self.weights = weights.detach().to(dtype)
+        self.biases = None if biases is None else biases.detach().to(dtype)[:, None]
+        self.each = nn.ModuleList()
+        if arranges(weights[0], dtype):
+            self.each.extend(
+                FixedLinear(weight.t(), None if biases is None else biases[part], dtype)
+                for part, weight in enumerate(weights)
+            )
+            del self.weights
 
     def forward(self, x: Tensor) -> Tensor:
         """[P, M, I] to [P, M, O]."""
+        if not self.each:
+            found = torch.bmm(x.to(self.dtype), self.weights)
+            return found if self.biases is None else found + self.biases
         return torch.stack([product(rows) for product, rows in zip(self.each, x, strict=True)])
 
 
@@ -111,12 +122,14 @@ class Recalling(nn.Module):
         return answer
 
 
-def arranges(device: torch.device, dtype: torch.dtype) -> bool:
-    """Whether oneDNN takes arranged weights here."""
+def arranges(weight: Tensor, dtype: torch.dtype) -> bool:
+    """Whether oneDNN takes such weights arranged here, and is faster then."""
     known = hasattr(torch.ops.mkldnn, "_linear_pointwise") and hasattr(
         torch.ops.mkldnn, "_reorder_linear_weight"
     )
-    if device.type != "cpu" or not torch.backends.mkldnn.is_available() or not known:
+    if weight.device.type != "cpu" or not torch.backends.mkldnn.is_available() or not known:
+        return False
+    if weight.numel() < _LARGE:
         return False
     if dtype == torch.bfloat16:
         return bool(torch.ops.mkldnn._is_mkldnn_bf16_supported())

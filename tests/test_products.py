@@ -5,7 +5,7 @@ import torch
 from torch import nn
 
 from omniges import products
-from omniges.products import FixedLinear, Recalling, fixed
+from omniges.products import FixedLinear, FixedProducts, Recalling, fixed
 
 
 def sequence(activation):
@@ -17,8 +17,7 @@ def sequence(activation):
 @pytest.mark.parametrize("activation", [nn.GELU(), nn.GELU(approximate="tanh"), nn.ReLU(), nn.Tanh()])
 @pytest.mark.parametrize(("dtype", "error"), [(torch.float32, 1e-5), (torch.bfloat16, 2e-2)])
 def test_a_fixed_sequence_computes_what_it_did(activation, dtype, error, usual, monkeypatch):
-    if usual:
-        monkeypatch.setattr(products, "arranges", lambda device, dtype: False)
+    monkeypatch.setattr(products, "_LARGE", 10**9 if usual else 0)
     net = nn.ModuleDict({"a": sequence(activation), "b": nn.Linear(7, 2, bias=False)})
     x = torch.randn(4, 5, 7)
     want = [net[name].double()(x.double()) for name in net]
@@ -31,8 +30,19 @@ def test_a_fixed_sequence_computes_what_it_did(activation, dtype, error, usual, 
         torch.testing.assert_close(got.double(), wanted, atol=error, rtol=error)
 
 
+@pytest.mark.parametrize("large", [0, 10**9])
+@pytest.mark.parametrize("biased", [False, True])
+def test_products_of_parts_are_each_parts_own(large, biased, monkeypatch):
+    monkeypatch.setattr(products, "_LARGE", large)
+    x, weights, biases = torch.randn(3, 4, 7), torch.randn(3, 7, 5), torch.randn(3, 5)
+    want = torch.stack([x[i] @ weights[i] + (biases[i] if biased else 0) for i in range(3)])
+    got = FixedProducts(weights, biases if biased else None, torch.float32)(x)
+    torch.testing.assert_close(got, want)
+
+
 @pytest.mark.parametrize("then", ["none", "relu"])
-def test_something_is_added_at_the_end_and_stays_as_it_is(then):
+def test_something_is_added_at_the_end_and_stays_as_it_is(then, monkeypatch):
+    monkeypatch.setattr(products, "_LARGE", 0)
     layer, x, plus = nn.Linear(7, 5), torch.randn(2, 3, 7), torch.randn(2, 6, 5)[:, ::2]
     kept = plus.clone()
     got = FixedLinear(layer.weight, layer.bias, torch.float32, then)(x, plus)
