@@ -60,6 +60,13 @@ VARIANTS: dict[str, VariantOf] = {
     "context unaware of gesture": VariantOf(trained={"model.context_reads_gesture": False}),
     "latent flow": VariantOf(trained={"model.predicts": "latents"}),
     "latent flow, 16 steps": VariantOf(trained={"model.predicts": "latents"}, sampled={"steps": 16}),
+    "windows twice as long": VariantOf(
+        trained={
+            "train.window_frames": 256,
+            "train.batch_per_process": 4,
+            "sampling.window_frames": 256,
+        }
+    ),
     "cross-entropy only": VariantOf(trained={"train.loss.reconstruction": 0.0, "train.loss.velocity": 0.0}),
 }
 
