@@ -9,6 +9,7 @@ beside it.
 * `fp32`, `bf16`: the project's step, with two and a half words a second.
 * `fp32, no text`, `bf16, no text`: the same from audio alone (`model.text_width: 0`), which is the peer's
   task; it has no words either, but a stream of zeros in their place.
+* `fp32, compiled, no text`, `bf16, compiled, no text`: those with `train.compile`; warming takes minutes.
 * `fp32, 1 stream`, `bf16, 1 stream`: the same with an ordinary residual.
 * `with both`: the project's step in fp32, with WavLM-base (random weights) over the batch's audio and a text
   stream of one zero vector a frame inside it.

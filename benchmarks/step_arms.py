@@ -19,6 +19,7 @@ from omniges.model.mmdit import Stream
 from omniges.motion.layout import FRAMES_PER_CODE, GESTURE_WIDTH, SIDE_WIDTH
 from omniges.timing import SAMPLE_RATE
 from omniges.training.clipping import clipped_step
+from omniges.training.compiling import compile_blocks
 from omniges.training.draws import draw
 from omniges.training.step import draws_shape, training_losses
 
@@ -27,6 +28,8 @@ ARMS = (
     "bf16",
     "fp32, no text",
     "bf16, no text",
+    "fp32, compiled, no text",
+    "bf16, compiled, no text",
     "fp32, 1 stream",
     "bf16, 1 stream",
     "with both",
@@ -133,6 +136,8 @@ class Step:
     def __init__(self, params: Params, arm: str, like: A2G | None = None) -> None:
         self.params, self.arm = params, arm
         self.model = model_of(params, arm, like).train()
+        if "compiled" in arm:
+            compile_blocks(self.model)
         size, frames = params.train.batch_per_process, params.train.window_frames
         self.draws = draw(params.train, [("bench", i) for i in range(size)], *draws_shape(self.model, frames))
         old_way = arm in ("with both", "peer")
@@ -199,7 +204,8 @@ class Step:
 
     def gflop(self) -> float:
         """GFLOP of forward and backward."""
-        with FlopCounterMode(display=False) as counter:
+        # Compiled products are not counted, so they run as written.
+        with torch.compiler.set_stance("force_eager"), FlopCounterMode(display=False) as counter:
             self.forward().backward()
         return counter.get_total_flops() / 1e9
 

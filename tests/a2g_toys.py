@@ -58,6 +58,7 @@ def train_params(**changes):
         "clip_norm": 1.0,
         "ema_decay": 0.9,
         "precision": "no",
+        "compile": False,
         "drop_audio": 0.2,
         "drop_text": 0.2,
         "drop_speaker": 0.1,

@@ -300,8 +300,12 @@ class MMDiT(nn.Module):
 
     def _started(self, streams: Mapping[str, Stream]) -> tuple[dict[str, Tensor], dict[str, Rotation]]:
         return (
-            # In float32 under autocast too: the residual streams are added to in it.
-            {name: expand(stream.tokens.float(), self.residual_streams) for name, stream in streams.items()},
+            # In float32 under autocast too: the residual streams are added to in it. Copied, so that the
+            # first layer meets the same strides as the others, and shares what torch.compile made for them.
+            {
+                name: expand(stream.tokens.float(), self.residual_streams).contiguous()
+                for name, stream in streams.items()
+            },
             {name: rotation_at(stream.time_s, self.head_dim) for name, stream in streams.items()},
         )
 

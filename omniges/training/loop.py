@@ -22,6 +22,7 @@ from omniges.model.a2g import A2G
 from omniges.model.losses import Losses
 from omniges.training import checks, state
 from omniges.training.clipping import clip_and_step
+from omniges.training.compiling import compile_blocks
 from omniges.training.draws import draw, seed_of
 from omniges.training.ema import EMA
 from omniges.training.memory import keep_freed_memory
@@ -84,6 +85,10 @@ class Trainer:
         optimizer = torch.optim.AdamW(
             parameter_groups(model, train.weight_decay), lr=train.lr, betas=(0.9, 0.99), fused=True
         )
+        if train.compile and self.debug:
+            logger.warning("OMNIGES_DEBUG looks into the model's blocks: train.compile is left out.")
+        elif train.compile:
+            compile_blocks(model)
         self.wrapped, self.optimizer = accelerator.prepare(model, optimizer)
         self.model = cast(A2G, accelerator.unwrap_model(self.wrapped))
         if self.debug:
@@ -161,7 +166,8 @@ class Trainer:
         """Losses of the averaged weights on fixed windows of val, with fixed noise; keeps the best
         weights, or the newest where there is no val to choose by.
         """
-        with self.ema.swapped(self.wrapped):
+        # Validation is too small a share of the work to compile for.
+        with self.ema.swapped(self.wrapped), torch.compiler.set_stance("force_eager"):
             found = as_metrics({f"val/{k}": v for k, v in self._val_losses().items()})
             loss = found.get("val/total")
             best = self.progress.best_loss

@@ -22,6 +22,7 @@ from omniges.files import sha256_file, write_json
 from omniges.model.a2g import A2G
 from omniges.motion.layout import PART_NAMES
 from omniges.training.cards import write_cards
+from omniges.training.compiling import check_compiling
 from omniges.training.inputs import Inputs, load_inputs
 from omniges.training.loop import Trainer
 from omniges.training.state import Progress
@@ -76,7 +77,8 @@ def make_accelerator(params: Params) -> Accelerator:
     """The accelerator of the environment (torchrun, accelerate launch, or one process).
 
     Raises:
-        ConfigError: fp16 without a GPU; or the processes that were started do not find each other.
+        ConfigError: fp16 without a GPU; the processes that were started do not find each other; or the model
+            is to be compiled and can't be.
     """
     if params.train.precision == "fp16" and not torch.cuda.is_available():
         raise ConfigError(
@@ -91,6 +93,8 @@ def make_accelerator(params: Params) -> Accelerator:
             f"train: {wanted} processes were started, but accelerate sees {accelerator.num_processes}. "
             "Start them by torchrun, or by accelerate launch with a file of workflow/launch."
         )
+    if params.train.compile:
+        check_compiling(accelerator)
     return accelerator
 
 

@@ -1,0 +1,87 @@
+"""Blocks by `torch.compile`, against the same blocks without."""
+
+import os
+import shutil
+
+import a2g_toys as toys
+import pytest
+import torch
+from accelerate import Accelerator
+from torch._dynamo.utils import counters
+
+from omniges.errors import ConfigError
+from omniges.training.compiling import check_compiling, compile_blocks
+from omniges.training.draws import draw
+from omniges.training.loop import Data, Trainer
+from omniges.training.step import draws_shape, training_losses
+
+compiles = pytest.mark.skipif(
+    shutil.which(os.environ.get("CXX", "g++")) is None, reason="no C++ compiler, which torch.compile wants"
+)
+
+
+def test_without_a_compiler_it_says_so_before_training(monkeypatch):
+    monkeypatch.setattr("torch._inductor.config.cpp.cxx", (None, "/nowhere/g++"))
+    with pytest.raises(ConfigError, match=r"train\.compile: .*/nowhere/g\+\+.*set train\.compile to false"):
+        check_compiling(Accelerator(cpu=True))
+
+
+@compiles
+@pytest.mark.slow
+def test_compiled_blocks_give_the_same_losses_gradients_and_names():
+    plain, compiled = (toys.jitter(toys.model(text_width=0)).train() for _ in range(2))
+    compile_blocks(compiled)
+    train = toys.train_params()
+    batch = toys.collate([toys.ToyWindows()[i] for i in range(4)])
+    draws = draw(train, [("compiling", i) for i in range(4)], *draws_shape(plain, 32))
+    before = counters["stats"]["unique_graphs"]
+    totals = []
+    for model in (plain, compiled):
+        totals.append(training_losses(model, model, batch, draws).total(train.loss))
+        totals[-1].backward()
+    assert counters["stats"]["unique_graphs"] - before == 4  # fusion, head, and layers of two kinds
+    assert not counters["graph_break"]
+    torch.testing.assert_close(totals[1], totals[0], rtol=1e-6, atol=0)
+    assert list(compiled.state_dict()) == list(plain.state_dict())
+    found = dict(compiled.named_parameters())
+    for name, parameter in plain.named_parameters():
+        want, got = parameter.grad, found[name].grad
+        assert (got is None) == (want is None), name
+        if want is not None:
+            assert (got - want).norm() <= 1e-4 * want.norm() + 1e-7, name
+
+
+@compiles
+@pytest.mark.slow
+def test_a_compiled_run_with_dropout_stops_and_resumes_exactly(tmp_path):
+    class KilledError(Exception):
+        pass
+
+    def kill_at_5(metrics, step):
+        if step == 5:
+            raise KilledError
+
+    def make(folder, log):
+        return Trainer(
+            toys.model(text_width=0, dropout=0.1),
+            Data(train=toys.ToyWindows(24), val=toys.ToyWindows(8), collate=toys.collate),
+            toys.train_params(compile=True),
+            accelerator=Accelerator(cpu=True),
+            folder=folder,
+            key="k",
+            log=log,
+        )
+
+    def ignore(metrics, step):
+        pass
+
+    want = make(tmp_path / "whole", ignore).run()
+    with pytest.raises(KilledError):
+        make(tmp_path / "broken", kill_at_5).run()
+    resumed = make(tmp_path / "broken", ignore)
+    assert resumed.resume()
+    assert resumed.progress.step == 4
+    got = resumed.run()
+    assert list(got) == list(toys.model(text_width=0).state_dict())
+    for name, tensor in want.items():
+        assert torch.equal(tensor, got[name]), name
