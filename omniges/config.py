@@ -200,9 +200,7 @@ class TrainParams(Section):
     clip_norm: Positive
     ema_decay: Share
     precision: Literal["no", "bf16", "fp16"]
-    compile: (
-        bool  # blocks of the model by torch.compile, minutes at first; wants a C++ compiler
-    )
+    compile: bool  # blocks of the model by torch.compile, minutes at first; wants a C++ compiler
     drop_audio: Share
     drop_text: Share
     drop_speaker: Share

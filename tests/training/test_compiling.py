@@ -8,6 +8,7 @@ import pytest
 import torch
 from accelerate import Accelerator
 from torch._dynamo.utils import counters
+from torch._inductor import config as inductor
 
 from omniges.errors import ConfigError
 from omniges.training.compiling import check_compiling, compile_blocks
@@ -20,9 +21,10 @@ compiles = pytest.mark.skipif(
 )
 
 
-def test_without_a_compiler_it_says_so_before_training(monkeypatch):
-    monkeypatch.setattr("torch._inductor.config.cpp.cxx", (None, "/nowhere/g++"))
-    with pytest.raises(ConfigError, match=r"train\.compile: .*/nowhere/g\+\+.*set train\.compile to false"):
+def test_without_a_compiler_it_says_so_before_training():
+    missing = inductor.patch({"cpp.cxx": (None, "/nowhere/g++")})
+    message = r"train\.compile: .*/nowhere/g\+\+.*set train\.compile to false"
+    with missing, pytest.raises(ConfigError, match=message):
         check_compiling(Accelerator(cpu=True))
 
 
