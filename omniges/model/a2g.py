@@ -346,7 +346,9 @@ class A2G(nn.Module):
         edges_s = edges_s[None, :, None] * (FRAMES_PER_CODE / self.config.data.fps)
         start_s, end_s = heard.text_span_s.float()[:, None].unbind(-1)
         common_s = torch.minimum(end_s, edges_s[:, 1:]) - torch.maximum(start_s, edges_s[:, :-1])
-        return common_s.clamp(min=0) * (self.config.data.fps / FRAMES_PER_CODE)
+        exists = heard.frames.unflatten(1, (-1, FRAMES_PER_CODE)).any(-1)[..., None]
+        # A word that ends after its clip would else be said to padding, which its neighbours hear.
+        return common_s.clamp(min=0) * exists * (self.config.data.fps / FRAMES_PER_CODE)
 
     def _words(self, text: Tensor) -> Tensor:
         if not text.shape[1]:

@@ -64,6 +64,15 @@ def test_neither_order_nor_company_changes_a_clip(net):
         torch.testing.assert_close(one.side, alone.side, atol=1e-5, rtol=1e-4)
 
 
+def test_a_word_that_outlasts_its_clip_says_nothing_to_the_padding():
+    net = toys.jitter(toys.model(predicts="latents"), scale=0.5).eval()
+    clip, longer = speech("b", 40, 1), speech("a", 101, 0)
+    assert clip.text_span_s.max() > 40 / 30
+    alone = generate_clips(net, toys.ToyTokenizer(), [clip], 0, toys.sampling_params())[0]
+    beside, _ = generate_clips(net, toys.ToyTokenizer(), [clip, longer], 0, toys.sampling_params())
+    torch.testing.assert_close(beside.latent, alone.latent, atol=1e-4, rtol=1e-4)
+
+
 def test_padding_is_computed_only_beside_a_longer_clip(net, monkeypatch):
     heard, listen = [], A2G.listen
 
