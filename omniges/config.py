@@ -149,6 +149,7 @@ class ModelParams(Section):
     """Sizes of the audio-to-gesture model."""
 
     predicts: Literal["codes", "latents"]  # code distributions, or the latents themselves (a latent flow)
+    noise: Literal["white", "shaped"]  # that the flow starts from; shaped: with motion's own second moments
     fusion_width: PositiveInt
     fusion_layers: PositiveInt
     fusion_heads: PositiveInt
@@ -219,6 +220,7 @@ class SamplingParams(Section):
     steps: Annotated[int, Field(ge=1, le=50)]
     time_shift: Positive  # of the steps, as in training
     solver: Literal["euler", "heun"]
+    first_step: Literal["mean", "drawn"]  # what the first of several steps decodes: mean codes, or drawn ones
     audio_guidance: NonNegative  # 1: none
     text_guidance: NonNegative  # 1: none
     sampled_levels: NonNegativeInt  # coarsest quantizers drawn at the end; finer ones give their mean

@@ -15,6 +15,7 @@ PARTS, QUANTIZERS, CODES, CODE_DIM = 4, 3, 8, 6
 def sizes(**changes):
     values = {
         "predicts": "codes",
+        "noise": "white",
         "fusion_width": 16,
         "fusion_layers": 1,
         "fusion_heads": 2,
@@ -78,6 +79,7 @@ def sampling_params(**changes):
         "steps": 3,
         "time_shift": 2.0,
         "solver": "euler",
+        "first_step": "mean",
         "audio_guidance": 1.0,
         "text_guidance": 1.0,
         "sampled_levels": 3,
@@ -111,7 +113,22 @@ def model(seed=0, **changes):
     statistics = {f"{n}_mean": torch.zeros(w) for n, w in widths.items()}
     statistics |= {f"{n}_std": torch.ones(w) for n, w in widths.items()}
     codebooks = torch.randn(PARTS, QUANTIZERS, CODES, CODE_DIM)
-    return A2G(ModelConfig(sizes=sizes(**changes), data=data), statistics, codebooks, torch.ones(PARTS))
+    config = ModelConfig(sizes=sizes(**changes), data=data)
+    if config.sizes.noise == "shaped":
+        statistics |= prior_statistics(config.token_width)
+    return A2G(config, statistics, codebooks, torch.ones(PARTS))
+
+
+def prior_statistics(width, components=5, lags=7):
+    """Some components that last for some tokens."""
+    basis, _ = torch.linalg.qr(torch.randn(width, components))
+    times = torch.linspace(1.0, lags, components)[:, None]
+    return {
+        "prior_basis": basis,
+        "prior_scale": torch.linspace(3.0, 0.7, components),
+        "prior_rest": torch.tensor([0.2]),
+        "prior_correlation": (1 - torch.arange(lags) / times).clamp(min=0),
+    }
 
 
 def jitter(module, seed=1, scale=0.3):

@@ -30,6 +30,15 @@ from omniges.training import stage as training
 from omniges.workspace import Workspace
 
 CORPUS = {"corpus.speakers": 2, "corpus.train_clips": 24, "corpus.val_clips": 2, "corpus.test_clips": 6}
+SHAPED = {
+    "model.noise": "shaped",
+    "train.time_shift": 1.0,
+    "train.prefix_noise": 0.3,
+    "sampling.time_shift": 0.25,
+    "sampling.first_step": "drawn",
+    "sampling.coherence_s": 0.8,
+}
+"""Noise shaped as motion, and what goes with it: all flow times tell equally much of it."""
 BASELINES = ("reconstruction", "mean-pose", "random-clip", "nearest-audio", "regression")
 
 
@@ -60,6 +69,9 @@ VARIANTS: dict[str, VariantOf] = {
     "context unaware of gesture": VariantOf(trained={"model.context_reads_gesture": False}),
     "latent flow": VariantOf(trained={"model.predicts": "latents"}),
     "latent flow, 16 steps": VariantOf(trained={"model.predicts": "latents"}, sampled={"steps": 16}),
+    "shaped noise": VariantOf(trained=SHAPED),
+    "shaped noise, mean first": VariantOf(trained=SHAPED, sampled={"first_step": "mean"}),
+    "shaped noise, 4 steps": VariantOf(trained=SHAPED, sampled={"steps": 4, "time_shift": 0.5}),
     "windows twice as long": VariantOf(
         trained={
             "train.window_frames": 256,

@@ -17,6 +17,7 @@ from omniges.model.config import ModelConfig
 from omniges.model.fusion import AudioFusion
 from omniges.model.head import CodeHead, CodePrediction, LatentHead
 from omniges.model.mmdit import Memory, MMDiT, Stream
+from omniges.model.prior import Prior
 from omniges.motion.layout import FRAMES_PER_CODE, SIDE_WIDTH
 
 SAID_TAPS = 9
@@ -137,7 +138,7 @@ class A2G(nn.Module):
 
     Args:
         config: sizes.
-        statistics: see `Statistics`.
+        statistics: see `Statistics`; with shaped noise also `Prior`'s.
         codebooks: [P, Q, K, D] effective code vectors of the tokenizers.
         latent_std: [P] see `CodeHead`.
     """
@@ -149,6 +150,8 @@ class A2G(nn.Module):
         sizes, data = config.sizes, config.data
         self.config = config
         self.statistics = Statistics(statistics)
+        self.prior = Prior(statistics) if sizes.noise == "shaped" else None
+        state_width = sizes.gesture_width + (self.prior.components if self.prior else 0)
         self.fusion = AudioFusion(
             wavlm_width=data.wavlm_width,
             mfcc_width=data.mfcc_width,
@@ -197,11 +200,11 @@ class A2G(nn.Module):
             dropout=sizes.dropout,
         )
         self.code_head = (
-            LatentHead(sizes.gesture_width, codebooks, latent_std)
+            LatentHead(state_width, codebooks, latent_std)
             if sizes.predicts == "latents"
-            else CodeHead(sizes.gesture_width, sizes.head_width, codebooks, latent_std)
+            else CodeHead(state_width, sizes.head_width, codebooks, latent_std)
         )
-        self.side_head = nn.Linear(sizes.gesture_width, FRAMES_PER_CODE * SIDE_WIDTH)
+        self.side_head = nn.Linear(state_width, FRAMES_PER_CODE * SIDE_WIDTH)
 
     def listen(self, heard: Heard) -> Conditions:
         """Everything that is the same at every flow time, once a window: fused audio, projected words, the
@@ -265,7 +268,7 @@ class A2G(nn.Module):
             conditions: from `listen`.
             projected: of these conditions, from `project`; None makes it here.
         Returns:
-            [B, N, C] for the heads.
+            [B, N, C] for the heads: the transformer's answer and, with shaped noise, what x_t alone tells.
         """
         projected = self.project(conditions) if projected is None else projected
         gesture = self.gesture_in(x_t) + projected.heard + projected.said
@@ -278,7 +281,15 @@ class A2G(nn.Module):
             mask=conditions.tokens,
             row=given.long(),
         )
-        return self.transformer({**context, "gesture": own}, projected.memory)
+        states = self.transformer({**context, "gesture": own}, projected.memory)
+        if self.prior is None:
+            return states
+        # The transformer is narrower than a token: what is nearly clean would not get through it.
+        return torch.cat([states, self.prior.told(x_t, torch.where(given, 1.0, t[:, None])).to(states)], -1)
+
+    def start(self, white: Tensor) -> Tensor:
+        """Where the flow starts: white noise [B, N, X] to x_0 [B, N, X]."""
+        return white if self.prior is None else self.prior.shaped(white)
 
     def forward(
         self, x_t: Tensor, t: Tensor, given: Tensor, heard: Heard, codes: Tensor, keep_audio: Tensor

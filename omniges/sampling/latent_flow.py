@@ -5,7 +5,7 @@ from omniges.files import atomic_folder, write_json
 from omniges.sampling.stage import load_networks, notes, read_speeches, write_take
 from omniges.workspace import Workspace
 
-OF_CODES = ("sampled_levels", "temperature", "coherence_s", "softness", "top_p")
+OF_CODES = ("first_step", "sampled_levels", "temperature", "coherence_s", "softness", "top_p")
 """Options of `sampling` that say how codes are drawn, which means nothing among latents."""
 
 

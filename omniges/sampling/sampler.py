@@ -3,7 +3,8 @@
 The clean estimate that a rectified flow needs is an expectation, so the steps on the way decode mean code
 vectors; drawing
 codes there would add noise that the flow has no time to take back. At the end the coarsest `sampled_levels`
-codes are drawn.
+codes are drawn. `first_step: drawn` draws them in the first step too: a proposal whose parts and moments were
+chosen apart, which the flow takes back in part and mends.
 
 Shapes: V variants, B clips, N tokens of a window, X channels of a token, P parts, Q quantizers, K
     codes, D code width.
@@ -94,7 +95,8 @@ class WindowSampler:
         found: list[tuple[Tensor, Tensor]] = []
 
         def clean_estimate(x_t: Tensor, t: float, last: bool) -> Tensor:
-            latent, side = self._estimate(x_t, t, past, gumbel if last else None)
+            drawn = last or (t == 0 and self.options.first_step == "drawn")
+            latent, side = self._estimate(x_t, t, past, gumbel if drawn else None)
             found[:] = [(latent, side)]
             # Nobody walks on from the last estimate, so only what is wanted of it is decoded, below.
             return x_t if last else self._clean(latent, past, slice(0, latent.shape[1]))
@@ -102,7 +104,7 @@ class WindowSampler:
         # As much noise as of a whole window, so that a clip's company, which may be longer, changes nothing.
         whole, (tokens, width) = self.options.window_frames // FRAMES_PER_CODE, past.clean.shape[1:]
         x_0 = torch.stack([flow.noise((whole, width), g)[:tokens] for g in generators]).to(past.clean)
-        x_0 = torch.where(past.given[..., None], past.clean, x_0)
+        x_0 = torch.where(past.given[..., None], past.clean, self.model.start(x_0))
         flow.solve(x_0, clean_estimate, self.options.steps, self.options.solver, self.options.time_shift)
         latent, side = found[0]
         return DrawnWindow(latent=latent, clean=self._clean(latent, past, wanted), side=side)

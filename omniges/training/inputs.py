@@ -7,11 +7,12 @@ import torch
 from torch import Tensor
 
 from omniges.config import Params
-from omniges.data.packed import Pack, PackIndex, read_index
+from omniges.data.packed import Pack, PackedClip, PackIndex, read_index
 from omniges.data.windows import WindowDataset, collate
 from omniges.errors import ConfigError
 from omniges.model.a2g import A2G
 from omniges.model.config import DataSizes, ModelConfig
+from omniges.model.prior import moments
 from omniges.motion.layout import FRAMES_PER_CODE
 from omniges.tokenizers.gesture_tokenizer import GestureTokenizer
 from omniges.training.draws import seed_of
@@ -19,6 +20,8 @@ from omniges.training.loop import Data
 from omniges.workspace import Workspace
 
 logger = logging.getLogger(__name__)
+PRIOR_CLIPS = 256
+"""Train clips that shape the noise: at least as many, where there are, and fewer than twice as many."""
 CONSTANT_STD = 1e-4
 """Radians; the deviation that a jaw or eye channel which never moves in the train split is given."""
 
@@ -29,7 +32,7 @@ class Inputs:
 
     data: Data
     config: ModelConfig
-    statistics: dict[str, Tensor]  # mean and std of mfcc, wavlm, side
+    statistics: dict[str, Tensor]  # mean and std of mfcc, wavlm, side; what shapes the noise, if it is shaped
     codebooks: Tensor  # [P, Q, K, D]
     latent_std: Tensor  # [P]
 
@@ -49,6 +52,7 @@ def load_inputs(params: Params, workspace: Workspace) -> Inputs:
     index = pack.index
     _say_which(params, workspace, index)
     codebooks = GestureTokenizer.load(workspace).codebooks()
+    std = latent_std(pack, codebooks)
     parts, quantizers, codes, code_dim = codebooks.shape
     statistics = {
         f"{name}_{kind}": torch.as_tensor(value, dtype=torch.float32)
@@ -57,6 +61,9 @@ def load_inputs(params: Params, workspace: Workspace) -> Inputs:
     }
     # The pack gives a constant channel a std of 1; one radian would make the least error there visible.
     statistics["side_std"][statistics["side_std"] == 1] = CONSTANT_STD
+    if params.model.noise == "shaped":
+        latents = (codebooks, std) if params.model.predicts == "latents" else None
+        statistics |= moments(_clean_tokens(pack, latents))
     sizes = DataSizes(
         wavlm_width=len(statistics["wavlm_mean"]),
         mfcc_width=len(statistics["mfcc_mean"]),
@@ -80,7 +87,7 @@ def load_inputs(params: Params, workspace: Workspace) -> Inputs:
         config=ModelConfig(sizes=params.model, data=sizes),
         statistics=statistics,
         codebooks=codebooks,
-        latent_std=latent_std(pack, codebooks),
+        latent_std=std,
     )
 
 
@@ -110,15 +117,37 @@ def _say_which(params: Params, workspace: Workspace, index: PackIndex) -> None:
 
 def latent_std(pack: Pack, codebooks: Tensor) -> Tensor:
     """[P] deviation of the summed code vectors over the train split's tokens, pooled over channels."""
-    parts, quantizers = torch.arange(codebooks.shape[0])[:, None], torch.arange(codebooks.shape[1])[None]
     count, total, square = 0, torch.zeros(1).double(), torch.zeros(1).double()
     for clip in pack.index.clips_of("train"):
-        codes = torch.from_numpy(pack.clip(clip).codes)
-        latent = codebooks[parts, quantizers, codes].sum(2).double()
+        latent = _latents(pack.clip(clip), codebooks).double()
         count += len(latent)
         total, square = total + latent.sum(0), square + latent.square().sum(0)
     variance = square / count - (total / count).square()
     return variance.mean(-1).sqrt().clamp(min=1e-6).float()
+
+
+def _latents(clip: PackedClip, codebooks: Tensor) -> Tensor:
+    """[N, P, D] summed code vectors."""
+    parts, quantizers = torch.arange(codebooks.shape[0])[:, None], torch.arange(codebooks.shape[1])[None]
+    return codebooks[parts, quantizers, torch.from_numpy(clip.codes)].sum(2)
+
+
+def _clean_tokens(pack: Pack, latents: tuple[Tensor, Tensor] | None) -> list[Tensor]:
+    """Train clips as the flow knows them, see `A2G.tokens`: [N, X] each; of many clips an even choice.
+
+    Args:
+        pack: gesture and codes.
+        latents: code vectors and their deviation, for a flow among latents.
+    """
+    clips, found = pack.index.clips_of("train"), []
+    for clip in map(pack.clip, clips[:: max(1, len(clips) // PRIOR_CLIPS)]):
+        if latents:
+            codebooks, std = latents
+            found.append((_latents(clip, codebooks) / std[:, None]).flatten(1))
+        else:
+            whole = clip.gesture[: len(clip.gesture) // FRAMES_PER_CODE * FRAMES_PER_CODE]
+            found.append(torch.from_numpy(whole).float().unflatten(0, (-1, FRAMES_PER_CODE)).flatten(1))
+    return found
 
 
 def check_window(params: Params) -> None:

@@ -25,9 +25,10 @@ def training_losses(wrapped: nn.Module, model: A2G, batch: Batch, draws: Draws) 
         draws: noise, flow times, what is withheld.
     """
     clean = model.tokens(model.code_head.vectors(batch.codes).sum(3), lambda: batch.gesture)
-    x_t = interpolate(draws.noise, clean, torch.where(draws.given, 1.0, draws.t[:, None])[..., None])
+    noise = model.start(draws.noise)
+    x_t = interpolate(noise, clean, torch.where(draws.given, 1.0, draws.t[:, None])[..., None])
     # In generation the past is the model's own; one that trusts it blindly drifts away from what it hears.
-    x_t = x_t + draws.noise * (draws.given * draws.past_noise[:, None])[..., None]
+    x_t = x_t + noise * (draws.given * draws.past_noise[:, None])[..., None]
     prediction = wrapped(x_t, draws.t, draws.given, heard_in(batch, draws), batch.codes, draws.keep_audio)
     target = Target(
         codes=batch.codes,

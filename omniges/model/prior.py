@@ -1,0 +1,108 @@
+"""Where a flow may start: Gaussian noise with the second moments of motion (`model.noise: shaped`).
+
+White noise says as much of what bodies never do as of what they always do. What is large in a gesture stands
+out of it near t = 0, what is small near t = 1, and a network has to learn a matched filter for each flow time
+to see either. Noise that is spread over channels and time as motion is keeps one distance from all of it: of
+Gaussian motion the best estimate is then a number times x_t, E[x_1 | x_t] = t / (t^2 + (1 - t)^2) x_t, and
+what is left to learn is what differs from that. (Noise fitted to the data: Lee et al. 2022, arXiv:2106.06406;
+correlated along time: Ge et al. 2023, arXiv:2305.10474.)
+
+Shapes: B batch, N tokens, X channels of a token, K principal components, H lags.
+"""
+
+from collections.abc import Sequence
+
+import torch
+from torch import Tensor, nn
+
+EXPLAINED = 0.99
+"""Share of the variance that the components hold; what is left of the noise is white."""
+MOST = 128
+"""Components at most."""
+LAGS = 96
+"""Tokens over which a component is correlated with itself, at most."""
+_TAPER = LAGS / 4
+_JITTER = 1e-3
+"""Added to the diagonal, for what rounding and the cut beyond the last lag take from a factor's spectrum."""
+
+
+class Prior(nn.Module):
+    """Shapes white noise as motion, and says what x_t alone tells of x_1.
+
+    Args:
+        statistics: what `moments` found.
+    """
+
+    names = ("prior_basis", "prior_scale", "prior_rest", "prior_correlation")
+    basis: Tensor
+    scale: Tensor
+    rest: Tensor
+    correlation: Tensor
+
+    def __init__(self, statistics: dict[str, Tensor]) -> None:
+        super().__init__()
+        for name in self.names:
+            self.register_buffer(name.removeprefix("prior_"), statistics[name].detach().clone().float())
+        self._factors: dict[tuple[int, torch.device], Tensor] = {}
+
+    @property
+    def components(self) -> int:
+        """K."""
+        return self.basis.shape[1]
+
+    def shaped(self, white: Tensor) -> Tensor:
+        """White noise [B, N, X] to x_0 [B, N, X]; its first tokens don't hang on how many follow."""
+        inside = white @ self.basis
+        moving = torch.einsum("knm,bmk->bnk", self._factor(white.shape[1]), inside) * self.scale
+        return white * self.rest + (moving - inside * self.rest) @ self.basis.mT
+
+    def told(self, x_t: Tensor, t: Tensor) -> Tensor:
+        """The estimate of x_1 that x_t alone gives, were motion Gaussian.
+
+        Args:
+            x_t: [B, N, X].
+            t: [B, N] flow time of each token.
+        Returns:
+            [B, N, K] components, in their deviations.
+        """
+        weight = t / (t.square() + (1 - t).square())
+        return weight[..., None] * (x_t @ (self.basis / self.scale))
+
+    def _factor(self, n_tokens: int) -> Tensor:
+        """[K, N, N] lower triangles L; L L^T is the correlation of N tokens of a component."""
+        key = (n_tokens, self.basis.device)
+        if key not in self._factors:
+            place = torch.arange(n_tokens)
+            lag = (place[:, None] - place).abs()
+            known = nn.functional.pad(self.correlation.cpu().double(), (0, 1))
+            matrix = known[:, lag.clamp(max=known.shape[1] - 1)] + _JITTER * torch.eye(n_tokens).double()
+            self._factors[key] = torch.linalg.cholesky(matrix / (1 + _JITTER)).to(self.basis)
+        return self._factors[key]
+
+
+def moments(clips: Sequence[Tensor]) -> dict[str, Tensor]:
+    """Second moments of motion, about the train split's mean, which is 0.
+
+    Args:
+        clips: [N, X] each, clean tokens as `A2G.tokens` gives them.
+    Returns:
+        `prior_basis` [X, K] orthonormal; `prior_scale` [K] deviations along it; `prior_rest` [1] deviation of
+        a channel outside it; `prior_correlation` [K, H] of a component with itself 0, 1, .. tokens later.
+    """
+    covariance = torch.stack([clip.mT @ clip for clip in clips]).sum(0) / sum(map(len, clips))
+    variance, basis = torch.linalg.eigh(covariance)
+    variance, basis = variance.flip(0).clamp(min=0), basis.flip(1)
+    kept = min(MOST, 1 + int((variance.cumsum(0) < EXPLAINED * variance.sum()).sum()))
+    basis, rest = basis[:, :kept].contiguous(), variance[kept:]
+    products = torch.zeros(kept, LAGS)
+    for found in (clip @ basis for clip in clips):
+        for lag in range(min(LAGS, len(found))):
+            products[:, lag] += (found[lag:] * found[: len(found) - lag]).sum(0)
+    # Sums that have fewer terms at longer lags, times a Gaussian, leave no negative power at any frequency.
+    taper = torch.exp(-0.5 * (torch.arange(LAGS) / _TAPER) ** 2)
+    return {
+        "prior_basis": basis,
+        "prior_scale": variance[:kept].sqrt().clamp(min=1e-6),
+        "prior_rest": (rest.mean() if len(rest) else rest.new_zeros(())).sqrt()[None],
+        "prior_correlation": taper * products / products[:, :1].clamp(min=1e-12),
+    }

@@ -1,0 +1,75 @@
+"""A flow from shaped noise: everything that holds of white noise, and what its start and first step change."""
+
+import a2g_toys as toys
+import pytest
+import torch
+from test_generation import speech
+
+from omniges.sampling.generate import generate_clips
+from omniges.training.draws import draw
+from omniges.training.step import draws_shape, training_losses
+
+
+@pytest.fixture(scope="module", params=["codes", "latents"])
+def net(request):
+    return toys.jitter(toys.model(noise="shaped", predicts=request.param), scale=0.5).eval()
+
+
+def make(net, clips, seed=0, **changes):
+    return generate_clips(net, toys.ToyTokenizer(), clips, seed, toys.sampling_params(**changes))
+
+
+@pytest.mark.parametrize("first_step", ["mean", "drawn"])
+def test_neither_company_nor_padding_changes_a_clip(net, first_step):
+    clips = [speech("a", 101, 0), speech("b", 40, 1)]
+    together = make(net, clips, first_step=first_step)
+    for one, clip in zip(together, clips, strict=True):
+        torch.testing.assert_close(
+            one.latent, make(net, [clip], first_step=first_step)[0].latent, atol=1e-4, rtol=1e-4
+        )
+
+
+def test_a_seed_gives_the_same_bits_and_another_seed_other_motion(net):
+    first, second, other = (make(net, [speech()], seed)[0].latent for seed in (3, 3, 4))
+    assert torch.equal(first, second)
+    assert not torch.equal(first, other)
+
+
+def test_the_start_has_the_prior_s_spread(net):
+    white = torch.randn(200, 8, net.config.token_width)
+    inside = net.start(white) @ net.prior.basis
+    torch.testing.assert_close(inside.std((0, 1)), net.prior.scale, rtol=0.1, atol=0)
+
+
+def test_what_is_clean_reaches_the_heads_beside_the_transformer(net):
+    heard = toys.heard(batch=1)
+    conditions, given = net.listen(heard), torch.zeros(1, 8, dtype=torch.bool)
+    x_t = torch.randn(1, 8, net.config.token_width)
+    states = net.states(x_t, torch.ones(1), given, conditions)
+    assert states.shape[-1] == net.config.sizes.gesture_width + net.prior.components
+    told = states[..., net.config.sizes.gesture_width :] * net.prior.scale
+    torch.testing.assert_close(told, x_t @ net.prior.basis)  # at flow time 1 nothing is left to guess
+    nothing = net.states(x_t, torch.zeros(1), given, conditions)[..., net.config.sizes.gesture_width :]
+    assert not nothing.any()  # and at 0 nothing is known
+
+
+def test_a_drawn_first_step_changes_what_the_second_starts_from_and_one_step_not_at_all():
+    net = toys.jitter(toys.model(noise="shaped"), scale=0.5).eval()
+    for steps, same in ((1, True), (2, False)):
+        mean, drawn = (
+            make(net, [speech()], steps=steps, first_step=first)[0].latent for first in ("mean", "drawn")
+        )
+        assert torch.equal(mean, drawn) == same
+
+
+def test_training_starts_where_generation_does(net, monkeypatch):
+    train = toys.train_params(noise_share=1.0, prefix_share=0.0)
+    batch = toys.collate([toys.ToyWindows()[index] for index in range(2)])
+    draws = draw(train, [(0,), (1,)], *draws_shape(net, 32))
+    seen = []
+    states = net.states
+    monkeypatch.setattr(net, "states", lambda x_t, *rest: seen.append(x_t) or states(x_t, *rest))
+    losses = training_losses(net, net, batch, draws)
+    assert torch.equal(seen[0], net.start(draws.noise))  # flow time 0
+    losses.total(train.loss).backward()
+    assert torch.isfinite(losses.total(train.loss))
