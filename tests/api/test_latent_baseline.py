@@ -89,7 +89,14 @@ def test_its_motion_is_its_own_networks_under_the_first_seed_and_nothing_of_code
             read_motion(tmp_path / "alone.npz").poses, read_motion(made / f"{result.clip}.npz").poses
         )
 
-    other = {"sampled_levels": 2, "temperature": 0.3, "coherence_s": 0.0, "softness": 0.0, "top_p": 0.5}
+    other = {
+        "first_step": "drawn",
+        "sampled_levels": 2,
+        "temperature": 0.3,
+        "coherence_s": 0.0,
+        "softness": 0.0,
+        "top_p": 0.5,
+    }
     assert other.keys() == set(sampled.OF_CODES)
     sampled.run(changed(params, "sampling", steps=9, seeds=[5], **other), W)
     assert {path.name: path.read_bytes() for path in made.iterdir()} == before

@@ -32,6 +32,9 @@ class Walker:
         self.config, self.statistics = toy.config, toy.statistics
         self.code_head = SimpleNamespace(codebooks=toy.code_head.codebooks, generate=self.generate)
 
+    def start(self, white):
+        return white
+
     def listen(self, heard):
         tokens = heard.frames.unflatten(1, (-1, 4)).any(-1)
         return self.project(SimpleNamespace(audio=heard.mfcc, text=heard.text, tokens=tokens))

@@ -1,4 +1,4 @@
-"""A flow from shaped noise: everything that holds of white noise, and what its start and first step change."""
+"""A flow from shaped noise: all that holds of white noise, and what its start and its first step change."""
 
 import a2g_toys as toys
 import pytest
