@@ -42,7 +42,8 @@ class Prior(nn.Module):
     def __init__(self, statistics: dict[str, Tensor]) -> None:
         super().__init__()
         for name in self.names:
-            self.register_buffer(name.removeprefix("prior_"), statistics[name].detach().clone().float())
+            held = statistics[name].detach().float().clone(memory_format=torch.contiguous_format)
+            self.register_buffer(name.removeprefix("prior_"), held)
         self._factors: dict[tuple[int, torch.device], Tensor] = {}
 
     @property
@@ -89,7 +90,9 @@ def moments(clips: Sequence[Tensor]) -> dict[str, Tensor]:
         `prior_basis` [X, K] orthonormal; `prior_scale` [K] deviations along it; `prior_rest` [1] deviation of
         a channel outside it; `prior_correlation` [K, H] of a component with itself 0, 1, .. tokens later.
     """
-    covariance = torch.stack([clip.mT @ clip for clip in clips]).sum(0) / sum(map(len, clips))
+    count, covariance = sum(map(len, clips)), torch.zeros(2 * clips[0].shape[1:])
+    for clip in clips:
+        covariance += clip.mT @ clip / count
     variance, basis = torch.linalg.eigh(covariance)
     variance, basis = variance.flip(0).clamp(min=0), basis.flip(1)
     kept = min(MOST, 1 + int((variance.cumsum(0) < EXPLAINED * variance.sum()).sum()))

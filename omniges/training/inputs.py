@@ -20,7 +20,7 @@ from omniges.training.loop import Data
 from omniges.workspace import Workspace
 
 logger = logging.getLogger(__name__)
-PRIOR_CLIPS = 256
+PRIOR_CLIPS = 128
 """Train clips that shape the noise: at least as many, where there are, and fewer than twice as many."""
 CONSTANT_STD = 1e-4
 """Radians; the deviation that a jaw or eye channel which never moves in the train split is given."""

@@ -3,10 +3,14 @@
 import a2g_toys as toys
 import pytest
 import torch
+from accelerate import Accelerator
 from test_generation import speech
 
+from omniges import checkpoint
+from omniges.model.loading import load_model
 from omniges.sampling.generate import generate_clips
 from omniges.training.draws import draw
+from omniges.training.loop import Data, Trainer
 from omniges.training.step import draws_shape, training_losses
 
 
@@ -73,3 +77,33 @@ def test_training_starts_where_generation_does(net, monkeypatch):
     assert torch.equal(seen[0], net.start(draws.noise))  # flow time 0
     losses.total(train.loss).backward()
     assert torch.isfinite(losses.total(train.loss))
+
+
+def test_a_checked_training_s_checkpoint_generates_as_its_model_does(tmp_path, monkeypatch):
+    monkeypatch.setenv("OMNIGES_DEBUG", "1")
+    data = Data(train=toys.ToyWindows(24), val=toys.ToyWindows(8), collate=toys.collate)
+    model = toys.model(noise="shaped")
+    trainer = Trainer(
+        model,
+        data,
+        toys.train_params(max_steps=2),
+        accelerator=Accelerator(cpu=True),
+        folder=tmp_path / "state",
+        key="k",
+        log=lambda metrics, step: None,
+    )
+    model.load_state_dict(trainer.run())
+    mine = {f"prior_{name}": tensor for name, tensor in model.prior.named_buffers()}
+    checkpoint.save(
+        tmp_path / "a2g",
+        tensors=model.state_dict(),
+        config=model.config.to_json(),
+        statistics={
+            **dict(model.statistics.named_buffers()),
+            **mine,
+            "latent_std": model.code_head.latent_std,
+        },
+        provenance={},
+    )
+    again = load_model(tmp_path / "a2g")
+    assert torch.equal(make(again, [speech()])[0].latent, make(model.eval(), [speech()])[0].latent)
