@@ -1,10 +1,10 @@
-"""How well a trained model tells motion from noise, beside the best linear filter, which hears nothing.
+"""How well a trained model tells motion from noise, beside a linear filter, which hears nothing.
 
     python benchmarks/denoising.py --folder FOLDER --model CHECKPOINT [--name study]
 
-Held-out clips, cut into windows as long as in training and put into the flow at several times; the clean
-estimate's squared error a channel, in variances of the train split. The filter knows the second moments of
-the train clips and no speech: with white noise it is a Wiener filter of each principal component along time,
+Held-out clips as their codes decode, in windows of 32 tokens, are put into the flow at several times; the
+clean estimate's squared error a channel, in variances of the train split. The filter knows the second moments
+of the train clips and no speech: with white noise it is a Wiener filter of each principal component along time,
 with shaped noise a number times x_t. A model that hears and is worse than it hasn't learnt to see.
 
 FOLDER is one that the study or the pipeline has worked in, CHECKPOINT a folder in it.
@@ -47,7 +47,9 @@ class Codes:
 
 def network(model: A2G, tokenizer: GestureTokenizer, x_t: Tensor, t: float, windows: list) -> Tensor:
     """Clean estimates [B, N, X] of mean codes."""
-    conditions = model.listen(window_of(*zip(*windows, strict=True), TOKENS * FRAMES_PER_CODE, 30.0))
+    speeches, starts = zip(*windows, strict=True)
+    heard = window_of(speeches, starts, TOKENS * FRAMES_PER_CODE, model.config.data.fps)
+    conditions = model.listen(heard)
     given = torch.zeros(x_t.shape[:2], dtype=torch.bool)
     states = model.states(x_t, torch.full((len(x_t),), t), given, conditions)
     latent = model.code_head.generate(states[None], lambda logits, level: logits[0].softmax(-1))
@@ -60,7 +62,9 @@ def wiener(prior: Prior, x_t: Tensor, t: float) -> Tensor:
     motion = prior.correlation[:, lag].double() * prior.scale.double().square()[:, None, None]
     noise = (1 - t) ** 2 * torch.eye(TOKENS).double()
     gain = t * motion @ torch.linalg.inv(t**2 * motion + noise + 1e-9 * torch.eye(TOKENS).double())
-    return torch.einsum("knm,bmk->bnk", gain.float(), x_t @ prior.basis) @ prior.basis.mT
+    inside = x_t @ prior.basis
+    rest = t * prior.rest**2 / (t**2 * prior.rest**2 + (1 - t) ** 2) * (x_t - inside @ prior.basis.mT)
+    return torch.einsum("knm,bmk->bnk", gain.float(), inside) @ prior.basis.mT + rest
 
 
 @torch.inference_mode()
@@ -76,6 +80,8 @@ def main() -> None:
     os.chdir(options.folder)
     W = Workspace(name=options.name, raw=Path("data/raw") / options.name)
     model, tokenizer = load_model(options.model), GestureTokenizer.load(W)
+    if model.config.sizes.predicts != "codes":
+        parser.error(f"{options.model}: gives latents; wanted a model that predicts codes")
     codes = Codes(Pack(W.pack, "all"), tokenizer)
     prior = Prior(moments([codes.of(clip) for clip in codes.pack.index.clips_of("train")]))
     speeches, clean = [], []

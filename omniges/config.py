@@ -218,9 +218,9 @@ class SamplingParams(Section):
 
     seeds: Annotated[list[NonNegativeInt], Field(min_length=1)]  # a take each; baselines have one
     steps: Annotated[int, Field(ge=1, le=50)]
-    time_shift: Positive  # of the steps, as in training
+    time_shift: Positive  # of the steps; with white noise as in training
     solver: Literal["euler", "heun"]
-    first_step: Literal["mean", "drawn"]  # what the first of several steps decodes: mean codes, or drawn ones
+    first_step: Literal["mean", "drawn"]  # of several: decodes mean codes, or drawn ones (euler)
     audio_guidance: NonNegative  # 1: none
     text_guidance: NonNegative  # 1: none
     sampled_levels: NonNegativeInt  # coarsest quantizers drawn at the end; finer ones give their mean
@@ -235,6 +235,12 @@ class SamplingParams(Section):
     )
     batch_clips: PositiveInt  # clips side by side
     precision: Literal["fp32", "bf16"]  # of the way from noise to gesture; bf16 wants a processor that has it
+
+    @model_validator(mode="after")
+    def _a_step_draws_once(self) -> "SamplingParams":
+        if self.solver == "heun" and self.first_step == "drawn":
+            raise ValueError("first_step: drawn needs solver: euler, since heun asks twice a step")
+        return self
 
 
 class EmbedderParams(Section):

@@ -124,6 +124,7 @@ def prior_statistics(width, components=5, lags=7):
     basis, _ = torch.linalg.qr(torch.randn(width, components))
     times = torch.linspace(1.0, lags, components)[:, None]
     return {
+        "prior_mean": torch.linspace(-1.0, 1.0, width),
         "prior_basis": basis,
         "prior_scale": torch.linspace(3.0, 0.7, components),
         "prior_rest": torch.tensor([0.2]),

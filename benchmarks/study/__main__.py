@@ -22,6 +22,7 @@ from prepare import ROOT, changed, enter, prepare, study_params
 from table import print_table
 from takes import Withheld, model_takes, perfect_takes
 
+from omniges.api.models import OF_SHAPED_NOISE
 from omniges.config import Params
 from omniges.files import read_json, write_json
 from omniges.model.loading import load_model
@@ -34,9 +35,7 @@ SHAPED = {
     "model.noise": "shaped",
     "train.time_shift": 1.0,
     "train.prefix_noise": 0.3,
-    "sampling.time_shift": 0.25,
-    "sampling.first_step": "drawn",
-    "sampling.coherence_s": 0.8,
+    **{f"sampling.{name}": value for name, value in OF_SHAPED_NOISE.items()},
 }
 """Noise shaped as motion, and what goes with it: all flow times tell equally much of it."""
 BASELINES = ("reconstruction", "mean-pose", "random-clip", "nearest-audio", "regression")
@@ -70,8 +69,10 @@ VARIANTS: dict[str, VariantOf] = {
     "latent flow": VariantOf(trained={"model.predicts": "latents"}),
     "latent flow, 16 steps": VariantOf(trained={"model.predicts": "latents"}, sampled={"steps": 16}),
     "shaped noise": VariantOf(trained=SHAPED),
-    "shaped noise, mean first": VariantOf(trained=SHAPED, sampled={"first_step": "mean"}),
-    "shaped noise, 4 steps": VariantOf(trained=SHAPED, sampled={"steps": 4, "time_shift": 0.5}),
+    "shaped noise, 2 steps": VariantOf(trained=SHAPED, sampled={"steps": 2, "time_shift": 0.25}),
+    "shaped noise, mean first": VariantOf(
+        trained=SHAPED, sampled={"steps": 2, "time_shift": 0.25, "first_step": "mean"}
+    ),
     "windows twice as long": VariantOf(
         trained={
             "train.window_frames": 256,

@@ -76,7 +76,7 @@ class Omniges:
         settings = FeatureSettings.of(provenance, network)
         ear = Ear(folder / "encoders", settings, model.config.data.fps, where)
         logger.info("model %s on %s", network, where)
-        sampling = default_sampling(provenance)
+        sampling = default_sampling(provenance, model.config.sizes.noise)
         if precision is not None:
             sampling = sampling.model_copy(update={"precision": precision})
         return cls(*prepared(model, tokenizer, sampling.precision), ear, sampling)

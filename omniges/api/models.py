@@ -1,7 +1,7 @@
 """Where a trained model is: a folder, the newest one, or an artifact of an MLflow run."""
 
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 from omniges import checkpoint, tracked
 from omniges.config import SamplingParams
@@ -11,6 +11,8 @@ from omniges.motion.layout import FRAMES_PER_CODE
 
 MODEL, BESIDE = "a2g", ("encoders", "tokenizers")
 """Names of the network's folder and of the two beside it that it needs."""
+OF_SHAPED_NOISE = {"steps": 4, "time_shift": 0.5, "first_step": "drawn", "coherence_s": 0.8}
+"""Options of `sampling` for `model.noise: shaped`, as docs/study.md measured them."""
 
 
 def find_model(path: Path | str | None) -> Path:
@@ -56,11 +58,13 @@ def newest_model() -> Path:
     return found[-1].parent
 
 
-def default_sampling(provenance: dict[str, Any]) -> SamplingParams:
+def default_sampling(provenance: dict[str, Any], noise: Literal["white", "shaped"]) -> SamplingParams:
     """The shipped options, with the window that the model was trained on; overlap and lookahead keep their
-    shares of it.
+    shares of it. A model that starts from shaped noise has steps of its own.
     """
     options = read_json(Path(__file__).with_name("sampling.json"))
+    if noise == "shaped":
+        options |= OF_SHAPED_NOISE
     window = provenance["train"]["window_frames"]
     for name in ("overlap_frames", "lookahead_frames"):
         codes = options[name] * window // (options["window_frames"] * FRAMES_PER_CODE)

@@ -59,6 +59,7 @@ def check_draws(draws: Draws, config: ModelConfig, batch_size: int, window_frame
         ("noise", "float", *tokens, config.token_width),
         ("t", "float", batch_size),
         ("given", "bool", *tokens),
+        ("blur", "float", *tokens, config.token_width),
         ("past_noise", "float", batch_size),
         ("keep_audio", "bool", batch_size),
         ("keep_text", "bool", batch_size),

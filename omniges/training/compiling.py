@@ -22,10 +22,13 @@ def compile_blocks(model: A2G) -> None:
     """Let the audio's fusion, the transformer's layers and the code head be compiled when they are first
     run.
     """
+    from torch._dynamo import config  # takes two seconds to import
+
+    config.recompile_limit = RECOMPILE_LIMIT
     for block in (model.fusion, model.code_head):
         block.compile()
     for layer in model.transformer.layers:
-        layer.compile(dynamic=bool(model.config.sizes.text_width), recompile_limit=RECOMPILE_LIMIT)
+        layer.compile(dynamic=bool(model.config.sizes.text_width))
 
 
 def check_compiling(accelerator: Accelerator) -> None:
@@ -40,11 +43,12 @@ def check_compiling(accelerator: Accelerator) -> None:
         )
     from torch._inductor.utils import fresh_cache  # takes a second to import
 
+    torch.compiler.reset()  # or an operation of before would serve
     failure = None
     with fresh_cache():
         try:
             torch.compile(torch.neg)(torch.zeros(2, device=accelerator.device))
-        except RuntimeError as error:  # which all errors of torch.compile are
+        except (RuntimeError, OSError) as error:  # torch.compile's own are RuntimeErrors
             failure = error
     if failure is not None:
         raise ConfigError(

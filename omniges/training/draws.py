@@ -25,7 +25,8 @@ class Draws:
     noise: Tensor  # [B, N, X]
     t: Tensor  # [B] flow time of what isn't given
     given: Tensor  # [B, N] bool, the clean past
-    past_noise: Tensor  # [B] deviation of the noise that the past is blurred with
+    blur: Tensor  # [B, N, X] white, for the past
+    past_noise: Tensor  # [B] deviation of the blur
     keep_audio: Tensor  # [B] bool
     keep_text: Tensor  # [B] bool
     keep_speaker: Tensor  # [B] bool
@@ -40,7 +41,13 @@ def seed_of(*parts: int | str) -> int:
     return int.from_bytes(digest[:8], "big") >> 1
 
 
-def draw(train: TrainParams, where: Sequence[tuple[int | str, ...]], n_tokens: int, width: int) -> Draws:
+def draw(
+    train: TrainParams,
+    where: Sequence[tuple[int | str, ...]],
+    n_tokens: int,
+    width: int,
+    shaped: bool = False,
+) -> Draws:
     """Draw for a batch.
 
     Args:
@@ -48,16 +55,18 @@ def draw(train: TrainParams, where: Sequence[tuple[int | str, ...]], n_tokens: i
         where: a name for each sample, unique within the run.
         n_tokens: N.
         width: X.
+        shaped: the noise will be correlated along time, so that what blurs the past is to be drawn apart.
     """
-    rows = [_draw_one(train, seed_of(train.seed, *name), n_tokens, width) for name in where]
-    noise, t, past, blur, kept = zip(*rows, strict=True)
+    rows = [_draw_one(train, seed_of(train.seed, *name), n_tokens, width, shaped) for name in where]
+    noise, blur, t, past, blurred, kept = zip(*rows, strict=True)
     given = torch.arange(n_tokens)[None] < torch.tensor(past)[:, None]
     keep = torch.tensor(kept)
     return Draws(
         noise=torch.stack(noise),
+        blur=torch.stack(blur),
         t=torch.tensor(t),
         given=given,
-        past_noise=torch.tensor(blur),
+        past_noise=torch.tensor(blurred),
         keep_audio=keep[:, 0],
         keep_text=keep[:, 1],
         keep_speaker=keep[:, 2],
@@ -65,13 +74,14 @@ def draw(train: TrainParams, where: Sequence[tuple[int | str, ...]], n_tokens: i
 
 
 def _draw_one(
-    train: TrainParams, seed: int, n_tokens: int, width: int
-) -> tuple[Tensor, float, int, float, list[bool]]:
+    train: TrainParams, seed: int, n_tokens: int, width: int, shaped: bool
+) -> tuple[Tensor, Tensor, float, int, float, list[bool]]:
     generator = torch.Generator().manual_seed(seed)
-    at_zero, t, has_past, length, blur, audio, text, speaker = torch.rand(8, generator=generator).tolist()
+    at_zero, t, has_past, length, blurred, audio, text, speaker = torch.rand(8, generator=generator).tolist()
     longest = min(train.prefix_frames // FRAMES_PER_CODE, n_tokens - 1)
     past = 1 + int(length * longest) if longest and has_past < train.prefix_share else 0
     kept = [audio >= train.drop_audio, text >= train.drop_text, speaker >= train.drop_speaker]
     noise = torch.randn(n_tokens, width, generator=generator)
+    blur = torch.randn(n_tokens, width, generator=generator) if shaped else noise
     t = 0.0 if at_zero < train.noise_share else shifted(t, train.time_shift)
-    return noise, t, min(past, longest), blur * train.prefix_noise, kept
+    return noise, blur, t, min(past, longest), blurred * train.prefix_noise, kept

@@ -167,7 +167,8 @@ class Trainer:
         weights, or the newest where there is no val to choose by.
         """
         # Validation is too small a share of the work to compile for.
-        with self.ema.swapped(self.wrapped), torch.compiler.set_stance("force_eager"):
+        eager = torch.compiler.set_stance("force_eager") if self.train.compile else contextlib.nullcontext()
+        with self.ema.swapped(self.wrapped), eager:
             found = as_metrics({f"val/{k}": v for k, v in self._val_losses().items()})
             loss = found.get("val/total")
             best = self.progress.best_loss

@@ -28,7 +28,7 @@ def training_losses(wrapped: nn.Module, model: A2G, batch: Batch, draws: Draws) 
     noise = model.start(draws.noise)
     x_t = interpolate(noise, clean, torch.where(draws.given, 1.0, draws.t[:, None])[..., None])
     # In generation the past is the model's own; one that trusts it blindly drifts away from what it hears.
-    x_t = x_t + noise * (draws.given * draws.past_noise[:, None])[..., None]
+    x_t = x_t + model.blur(draws.blur) * (draws.given * draws.past_noise[:, None])[..., None]
     prediction = wrapped(x_t, draws.t, draws.given, heard_in(batch, draws), batch.codes, draws.keep_audio)
     target = Target(
         codes=batch.codes,
@@ -52,6 +52,6 @@ def heard_in(batch: Batch, draws: Draws) -> Heard:
     )
 
 
-def draws_shape(model: A2G, window_frames: int) -> tuple[int, int]:
-    """(N, X) of a window."""
-    return window_frames // FRAMES_PER_CODE, model.config.token_width
+def draws_shape(model: A2G, window_frames: int) -> tuple[int, int, bool]:
+    """(N, X) of a window, and whether its noise will be shaped."""
+    return window_frames // FRAMES_PER_CODE, model.config.token_width, model.prior is not None

@@ -3,7 +3,7 @@ import numpy as np
 import pytest
 import torch
 
-from omniges.model.prior import Prior, moments
+from omniges.model.prior import Prior, moments, parzen
 
 TOKENS, WIDTH = 4, 6
 
@@ -50,7 +50,7 @@ def test_what_x_t_tells_is_the_best_estimate_of_motion_with_those_moments(prior,
     # E[x_1 | x_t] of x_t = (1 - t) x_0 + t x_1 with independent Gaussian x_0 and x_1.
     gain = t * sigma @ torch.linalg.inv(t**2 * sigma + (1 - t) ** 2 * sigma)
     wanted = (gain @ x_t.flatten().double()).view(TOKENS, WIDTH) @ statistics["prior_basis"].double()
-    got = prior.told(x_t, torch.full((1, TOKENS), t))[0].double() * statistics["prior_scale"]
+    got = prior.told(x_t + prior.mean, torch.full((1, TOKENS), t))[0].double() * statistics["prior_scale"]
     torch.testing.assert_close(got, wanted, atol=1e-5, rtol=1e-4)
 
 
@@ -63,8 +63,9 @@ def test_moments_are_those_of_the_motion():
         hidden = rng.standard_normal((600, 5))
         for n in range(1, 600):
             hidden[n] = memory * hidden[n - 1] + np.sqrt(1 - memory**2) * hidden[n]
-        clips.append(torch.from_numpy((hidden * scale) @ mixing.T).float())
+        clips.append(torch.from_numpy((hidden * scale) @ mixing.T + 7.0).float())
     found = moments(clips)
+    np.testing.assert_allclose(found["prior_mean"], 7.0, atol=0.3)
     assert len(found["prior_scale"]) == 3  # the others don't move
     np.testing.assert_allclose(found["prior_scale"], scale[:3], rtol=0.05)
     np.testing.assert_allclose(abs(found["prior_basis"].T.numpy() @ mixing[:, :3]), np.eye(3), atol=0.05)
@@ -74,15 +75,22 @@ def test_moments_are_those_of_the_motion():
     )
 
 
-@pytest.mark.parametrize("motion", ["constant", "alternating", "one beat", "still"])
+@pytest.mark.parametrize("motion", ["alternating", "one beat", "slow", "still"])
 def test_noise_can_be_shaped_as_any_motion(motion):
-    n = torch.arange(150)[:, None].float()
+    n = torch.arange(5000)[:, None].float()
     clip = {
-        "constant": torch.ones(150, WIDTH),
         "alternating": (-1.0) ** n * torch.ones(WIDTH),
         "one beat": torch.sin(0.37 * n + torch.arange(WIDTH)),
-        "still": torch.zeros(150, WIDTH),
+        "slow": torch.sin(0.005 * n) * torch.ones(WIDTH),
+        "still": torch.zeros(5000, WIDTH),
     }[motion]
     noise = Prior(moments([clip, clip[:40]])).shaped(torch.randn(64, 300, WIDTH))
     assert torch.isfinite(noise).all()
     torch.testing.assert_close(noise.square().mean(), clip.square().mean(), rtol=0.25, atol=1e-3)
+
+
+def test_parzen_s_window_is_a_box_folded_with_itself_four_times():
+    box = np.ones(20) / 20
+    folded = np.convolve(np.convolve(box, box), np.convolve(box, box))
+    right = folded[len(folded) // 2 :]
+    np.testing.assert_allclose(parzen(40)[: len(right)], right / right[0], atol=2e-3)

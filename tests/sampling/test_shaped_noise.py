@@ -40,8 +40,8 @@ def test_a_seed_gives_the_same_bits_and_another_seed_other_motion(net):
 
 
 def test_the_start_has_the_prior_s_spread(net):
-    white = torch.randn(200, 8, net.config.token_width)
-    inside = net.start(white) @ net.prior.basis
+    white = torch.randn(200, 8, net.config.token_width, generator=torch.Generator().manual_seed(0))
+    inside = (net.start(white) - net.prior.mean) @ net.prior.basis
     torch.testing.assert_close(inside.std((0, 1)), net.prior.scale, rtol=0.1, atol=0)
 
 
@@ -52,7 +52,9 @@ def test_what_is_clean_reaches_the_heads_beside_the_transformer(net):
     states = net.states(x_t, torch.ones(1), given, conditions)
     assert states.shape[-1] == net.config.sizes.gesture_width + net.prior.components
     told = states[..., net.config.sizes.gesture_width :] * net.prior.scale
-    torch.testing.assert_close(told, x_t @ net.prior.basis)  # at flow time 1 nothing is left to guess
+    torch.testing.assert_close(
+        told, (x_t - net.prior.mean) @ net.prior.basis
+    )  # at flow time 1 nothing is left to guess
     nothing = net.states(x_t, torch.zeros(1), given, conditions)[..., net.config.sizes.gesture_width :]
     assert not nothing.any()  # and at 0 nothing is known
 
@@ -76,7 +78,25 @@ def test_training_starts_where_generation_does(net, monkeypatch):
     losses = training_losses(net, net, batch, draws)
     assert torch.equal(seen[0], net.start(draws.noise))  # flow time 0
     losses.total(train.loss).backward()
-    assert torch.isfinite(losses.total(train.loss))
+    assert all(p.grad.isfinite().all() for p in net.parameters() if p.grad is not None)
+    assert net.gesture_in.weight.grad.any()
+
+
+def test_what_blurs_the_past_tells_nothing_of_what_follows(net):
+    train = toys.train_params(prefix_share=1.0, noise_share=1.0)
+    draws = draw(train, [(i,) for i in range(400)], *draws_shape(net, 32))
+    blur, start = net.blur(draws.blur), net.start(draws.noise) - net.prior.mean
+    slowest = [(x @ net.prior.basis)[..., -1] for x in (blur, start)]  # [400, 8]
+    first, after = slowest[0][:, 0], slowest[1][:, 1]
+    assert abs(torch.corrcoef(torch.stack([first, after]))[0, 1]) < 0.15
+    assert torch.corrcoef(torch.stack([slowest[0][:, 0], slowest[0][:, 1]]))[0, 1] > 0.6  # as motion goes on
+    white = draw(train, [(0,)], 8, 5)
+    assert white.blur is white.noise or torch.equal(white.blur, white.noise)
+
+
+def test_heun_and_a_drawn_first_step_are_refused_together():
+    with pytest.raises(ValueError, match="first_step"):
+        toys.sampling_params(solver="heun", first_step="drawn")
 
 
 def test_a_checked_training_s_checkpoint_generates_as_its_model_does(tmp_path, monkeypatch):
