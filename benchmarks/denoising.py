@@ -4,8 +4,8 @@
 
 Held-out clips as their codes decode, in windows of 32 tokens, are put into the flow at several times; the
 clean estimate's squared error a channel, in variances of the train split. The filter knows the second moments
-of the train clips and no speech: with white noise it is a Wiener filter of each principal component along time,
-with shaped noise a number times x_t. A model that hears and is worse than it hasn't learnt to see.
+of the train clips and no speech: with white noise it is a Wiener filter of each principal component along
+time, with shaped noise a number times x_t. A model that hears and is worse than it hasn't learnt to see.
 
 FOLDER is one that the study or the pipeline has worked in, CHECKPOINT a folder in it.
 """
