@@ -33,16 +33,11 @@ TOKENS = 32
 WINDOWS = 96
 
 
-class Codes:
-    """The pack's clips as their codes decode, in the model's tokens [N, X]."""
-
-    def __init__(self, pack: Pack, tokenizer: GestureTokenizer) -> None:
-        self.pack, self.tokenizer = pack, tokenizer
-
-    def of(self, clip: str) -> Tensor:
-        codes = torch.from_numpy(self.pack.clip(clip).codes)
-        frames = self.tokenizer.normalise(self.tokenizer.decode_codes(codes[None]))[0]
-        return frames.unflatten(0, (-1, FRAMES_PER_CODE)).flatten(1)
+def tokens_of(pack: Pack, tokenizer: GestureTokenizer, clip: str) -> Tensor:
+    """A clip as its codes decode, in the model's tokens [N, X]."""
+    codes = torch.from_numpy(pack.clip(clip).codes)
+    frames = tokenizer.normalise(tokenizer.decode_codes(codes[None]))[0]
+    return frames.unflatten(0, (-1, FRAMES_PER_CODE)).flatten(1)
 
 
 def network(model: A2G, tokenizer: GestureTokenizer, x_t: Tensor, t: float, windows: list) -> Tensor:
@@ -82,15 +77,15 @@ def main() -> None:
     model, tokenizer = load_model(options.model), GestureTokenizer.load(W)
     if model.config.sizes.predicts != "codes":
         parser.error(f"{options.model}: gives latents; wanted a model that predicts codes")
-    codes = Codes(Pack(W.pack, "all"), tokenizer)
-    prior = Prior(moments([codes.of(clip) for clip in codes.pack.index.clips_of("train")]))
-    speeches, clean = [], []
+    pack = Pack(W.pack, "all")
+    prior = Prior(moments([tokens_of(pack, tokenizer, clip) for clip in pack.index.clips_of("train")]))
+    windows, clean = [], []
     for speech in read_speeches(W, model, "test"):
-        for tokens in codes.of(speech.clip).split(TOKENS):
-            if len(tokens) == TOKENS:
-                speeches.append((speech, FRAMES_PER_CODE * TOKENS * sum(s is speech for s, _ in speeches)))
-                clean.append(tokens)
-    windows, truth = speeches[:WINDOWS], torch.stack(clean[:WINDOWS])
+        tokens = tokens_of(pack, tokenizer, speech.clip)
+        for first in range(0, len(tokens) - TOKENS + 1, TOKENS):
+            windows.append((speech, first * FRAMES_PER_CODE))
+            clean.append(tokens[first : first + TOKENS])
+    windows, truth = windows[:WINDOWS], torch.stack(clean[:WINDOWS])
     white = torch.randn(truth.shape, generator=torch.Generator().manual_seed(0))
     noise = model.start(white)
     print(

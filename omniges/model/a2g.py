@@ -291,10 +291,6 @@ class A2G(nn.Module):
         """Where the flow starts: white noise [B, N, X] to x_0 [B, N, X]."""
         return white if self.prior is None else self.prior.mean + self.prior.shaped(white)
 
-    def blur(self, white: Tensor) -> Tensor:
-        """What a past that isn't trusted is blurred with, of mean 0: white noise [B, N, X] to [B, N, X]."""
-        return white if self.prior is None else self.prior.shaped(white)
-
     def forward(
         self, x_t: Tensor, t: Tensor, given: Tensor, heard: Heard, codes: Tensor, keep_audio: Tensor
     ) -> Prediction:

@@ -59,13 +59,14 @@ def check_draws(draws: Draws, config: ModelConfig, batch_size: int, window_frame
         ("noise", "float", *tokens, config.token_width),
         ("t", "float", batch_size),
         ("given", "bool", *tokens),
-        ("blur", "float", *tokens, config.token_width),
         ("past_noise", "float", batch_size),
         ("keep_audio", "bool", batch_size),
         ("keep_text", "bool", batch_size),
         ("keep_speaker", "bool", batch_size),
     ):
         _check("draws", str(name), getattr(draws, str(name)), str(kind), *shape)
+    if draws.blur is not None:
+        _check("draws", "blur", draws.blur, "float", *tokens, config.token_width)
 
 
 def watch(model: A2G) -> None:

@@ -25,14 +25,15 @@ class Draws:
     noise: Tensor  # [B, N, X]
     t: Tensor  # [B] flow time of what isn't given
     given: Tensor  # [B, N] bool, the clean past
-    blur: Tensor  # [B, N, X] white, for the past
-    past_noise: Tensor  # [B] deviation of the blur
+    past_noise: Tensor  # [B] deviation of the noise that the past is blurred with
     keep_audio: Tensor  # [B] bool
     keep_text: Tensor  # [B] bool
     keep_speaker: Tensor  # [B] bool
+    blur: Tensor | None = None  # [B, N, X] for the past, where the noise is to be correlated along time
 
     def to(self, device: torch.device) -> "Draws":
-        return Draws(**{name: value.to(device) for name, value in vars(self).items()})
+        moved = {name: value.to(device) for name, value in vars(self).items() if value is not None}
+        return Draws(**moved)
 
 
 def seed_of(*parts: int | str) -> int:
@@ -63,25 +64,25 @@ def draw(
     keep = torch.tensor(kept)
     return Draws(
         noise=torch.stack(noise),
-        blur=torch.stack(blur),
         t=torch.tensor(t),
         given=given,
         past_noise=torch.tensor(blurred),
         keep_audio=keep[:, 0],
         keep_text=keep[:, 1],
         keep_speaker=keep[:, 2],
+        blur=torch.stack(blur) if shaped else None,
     )
 
 
 def _draw_one(
     train: TrainParams, seed: int, n_tokens: int, width: int, shaped: bool
-) -> tuple[Tensor, Tensor, float, int, float, list[bool]]:
+) -> tuple[Tensor, Tensor | None, float, int, float, list[bool]]:
     generator = torch.Generator().manual_seed(seed)
     at_zero, t, has_past, length, blurred, audio, text, speaker = torch.rand(8, generator=generator).tolist()
     longest = min(train.prefix_frames // FRAMES_PER_CODE, n_tokens - 1)
     past = 1 + int(length * longest) if longest and has_past < train.prefix_share else 0
     kept = [audio >= train.drop_audio, text >= train.drop_text, speaker >= train.drop_speaker]
     noise = torch.randn(n_tokens, width, generator=generator)
-    blur = torch.randn(n_tokens, width, generator=generator) if shaped else noise
+    blur = torch.randn(n_tokens, width, generator=generator) if shaped else None
     t = 0.0 if at_zero < train.noise_share else shifted(t, train.time_shift)
     return noise, blur, t, min(past, longest), blurred * train.prefix_noise, kept

@@ -5,7 +5,7 @@ Shapes: B batch, T frames, N tokens, X channels of a token.
 """
 
 import torch
-from torch import nn
+from torch import Tensor, nn
 
 from omniges.data.windows import Batch
 from omniges.model.a2g import A2G, UNKNOWN_SPEAKER, Heard
@@ -28,7 +28,7 @@ def training_losses(wrapped: nn.Module, model: A2G, batch: Batch, draws: Draws) 
     noise = model.start(draws.noise)
     x_t = interpolate(noise, clean, torch.where(draws.given, 1.0, draws.t[:, None])[..., None])
     # In generation the past is the model's own; one that trusts it blindly drifts away from what it hears.
-    x_t = x_t + model.blur(draws.blur) * (draws.given * draws.past_noise[:, None])[..., None]
+    x_t = x_t + _blur(model, draws) * (draws.given * draws.past_noise[:, None])[..., None]
     prediction = wrapped(x_t, draws.t, draws.given, heard_in(batch, draws), batch.codes, draws.keep_audio)
     target = Target(
         codes=batch.codes,
@@ -37,6 +37,15 @@ def training_losses(wrapped: nn.Module, model: A2G, batch: Batch, draws: Draws) 
         frames=torch.ones(batch.side.shape[:2], dtype=torch.bool, device=batch.side.device),
     )
     return losses(prediction, target, model.code_head)
+
+
+def _blur(model: A2G, draws: Draws) -> Tensor:
+    """[B, N, X] for the past. White noise there tells nothing of what follows; a stretch of shaped noise
+    would, so it is drawn apart.
+    """
+    if model.prior is None or draws.blur is None:
+        return draws.noise
+    return model.prior.shaped(draws.blur)
 
 
 def heard_in(batch: Batch, draws: Draws) -> Heard:

@@ -52,9 +52,8 @@ def test_what_is_clean_reaches_the_heads_beside_the_transformer(net):
     states = net.states(x_t, torch.ones(1), given, conditions)
     assert states.shape[-1] == net.config.sizes.gesture_width + net.prior.components
     told = states[..., net.config.sizes.gesture_width :] * net.prior.scale
-    torch.testing.assert_close(
-        told, (x_t - net.prior.mean) @ net.prior.basis
-    )  # at flow time 1 nothing is left to guess
+    # At flow time 1 nothing is left to guess.
+    torch.testing.assert_close(told, (x_t - net.prior.mean) @ net.prior.basis)
     nothing = net.states(x_t, torch.zeros(1), given, conditions)[..., net.config.sizes.gesture_width :]
     assert not nothing.any()  # and at 0 nothing is known
 
@@ -85,13 +84,11 @@ def test_training_starts_where_generation_does(net, monkeypatch):
 def test_what_blurs_the_past_tells_nothing_of_what_follows(net):
     train = toys.train_params(prefix_share=1.0, noise_share=1.0)
     draws = draw(train, [(i,) for i in range(400)], *draws_shape(net, 32))
-    blur, start = net.blur(draws.blur), net.start(draws.noise) - net.prior.mean
+    blur, start = net.prior.shaped(draws.blur), net.start(draws.noise) - net.prior.mean
     slowest = [(x @ net.prior.basis)[..., -1] for x in (blur, start)]  # [400, 8]
     first, after = slowest[0][:, 0], slowest[1][:, 1]
     assert abs(torch.corrcoef(torch.stack([first, after]))[0, 1]) < 0.15
     assert torch.corrcoef(torch.stack([slowest[0][:, 0], slowest[0][:, 1]]))[0, 1] > 0.6  # as motion goes on
-    white = draw(train, [(0,)], 8, 5)
-    assert white.blur is white.noise or torch.equal(white.blur, white.noise)
 
 
 def test_heun_and_a_drawn_first_step_are_refused_together():

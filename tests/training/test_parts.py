@@ -49,7 +49,7 @@ def test_a_resumed_order_goes_on_where_it_stopped():
 def test_draws_belong_to_the_sample_not_to_its_batch():
     train = toys.train_params()
     names = [("step", 5, place) for place in range(6)]
-    together, apart = draw(train, names, 8, 20), draw(train, names[4:], 8, 20)
+    together, apart = (draw(train, some, 8, 20, shaped=True) for some in (names, names[4:]))
     for name, value in vars(apart).items():
         assert torch.equal(vars(together)[name][4:], value), name
 
