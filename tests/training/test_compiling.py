@@ -1,12 +1,14 @@
 """Blocks by `torch.compile`, against the same blocks without."""
 
-import os
-import shutil
+from types import SimpleNamespace
+from typing import Any
 
 import a2g_toys as toys
 import pytest
 import torch
 from accelerate import Accelerator
+from accelerate.utils import DistributedType
+from compiler import compiles
 from torch._dynamo.utils import counters
 from torch._inductor import config as inductor
 
@@ -14,10 +16,6 @@ from omniges.errors import ConfigError
 from omniges.training.compiling import check_compiling, compile_blocks
 from omniges.training.draws import draw
 from omniges.training.step import draws_shape, training_losses
-
-compiles = pytest.mark.skipif(
-    shutil.which(os.environ.get("CXX", "g++")) is None, reason="no C++ compiler, which torch.compile wants"
-)
 
 
 def test_without_a_compiler_it_says_so_before_training():
@@ -27,10 +25,18 @@ def test_without_a_compiler_it_says_so_before_training():
         check_compiling(Accelerator(cpu=True))
 
 
+def test_sharded_weights_are_refused():
+    sharded: Any = SimpleNamespace(distributed_type=DistributedType.FSDP)
+    with pytest.raises(ConfigError, match=r"train\.compile: .*FSDP"):
+        check_compiling(sharded)
+
+
 @compiles
 @pytest.mark.slow
-def test_compiled_blocks_give_the_same_losses_gradients_and_names():
-    plain, compiled = (toys.jitter(toys.model(text_width=0)).train() for _ in range(2))
+@pytest.mark.parametrize("text_width", [0, 8])
+def test_compiled_blocks_give_the_same_losses_gradients_and_names(text_width):
+    torch.compiler.reset()  # or what was compiled before would serve, or be compiled anew
+    plain, compiled = (toys.jitter(toys.model(text_width=text_width)).train() for _ in range(2))
     compile_blocks(compiled)
     train = toys.train_params()
     batch = toys.collate([toys.ToyWindows()[i] for i in range(4)])

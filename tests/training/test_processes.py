@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 import torch
+from compiler import compiles
 
 TOY_RUN = str(Path(__file__).parent / "toy_run.py")
 ENVIRONMENT = {**os.environ, "OMP_NUM_THREADS": "1", "PYTHONPATH": str(Path(__file__).parents[2])}
@@ -31,9 +32,10 @@ def run(folder, batch, mode, ranks=1):
 
 
 @pytest.mark.slow
-def test_two_ranks_have_the_gradients_of_one_with_the_doubled_batch(tmp_path):
+@pytest.mark.parametrize("mode", ["gradients", pytest.param("compiled", marks=compiles)])
+def test_two_ranks_have_the_gradients_of_one_with_the_doubled_batch(tmp_path, mode):
     run(tmp_path / "one", 8, "gradients")
-    run(tmp_path / "two", 4, "gradients", ranks=2)
+    run(tmp_path / "two", 4, mode, ranks=2)
     assert (tmp_path / "two" / "ranks").read_text() == "2"
     one, two = (torch.load(tmp_path / name / "gradients.pt", weights_only=True) for name in ("one", "two"))
     assert abs(one["total"] - two["total"]) < 1e-5

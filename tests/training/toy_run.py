@@ -1,4 +1,4 @@
-"""A toy training run in a process of its own: `python toy_run.py FOLDER BATCH [steps|gradients|silence]`."""
+"""A toy training run of its own: `python toy_run.py FOLDER BATCH [steps|gradients|compiled|silence]`."""
 
 import json
 import sys
@@ -30,7 +30,8 @@ def main(folder, batch, mode):
             text_span_s=torch.zeros_like(found.text_span_s[:, :1]),
         )
 
-    limits = {"clip_norm": 1e9} if mode == "gradients" else {}
+    one_step = mode in ("gradients", "compiled")
+    limits = {"clip_norm": 1e9, "compile": mode == "compiled"} if one_step else {}
     trainer = Trainer(
         toys.model(),
         Data(train=toys.ToyWindows(24), val=toys.ToyWindows(4), collate=collate),
@@ -40,7 +41,7 @@ def main(folder, batch, mode):
         key="toy",
         log=lambda metrics, step: print(f"step {step}", flush=True),
     )
-    if mode == "gradients":
+    if one_step:
         trainer.optimizer.step = lambda: None
         metrics = trainer.step(0, trainer.passes(0))
         if accelerator.is_main_process:
