@@ -33,6 +33,7 @@ def test_sharded_weights_are_refused():
 
 @compiles
 @pytest.mark.slow
+@pytest.mark.timeout(1200)  # two minutes alone, more where a machine is slow and busy
 @pytest.mark.parametrize("text_width", [0, 8])
 def test_compiled_blocks_give_the_same_losses_gradients_and_names(text_width):
     torch.compiler.reset()  # or what was compiled before would serve, or be compiled anew

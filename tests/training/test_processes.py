@@ -13,6 +13,7 @@ from compiler import compiles
 
 TOY_RUN = str(Path(__file__).parent / "toy_run.py")
 ENVIRONMENT = {**os.environ, "OMP_NUM_THREADS": "1", "PYTHONPATH": str(Path(__file__).parents[2])}
+COMPILED = (compiles, pytest.mark.timeout(1200))  # minutes where two ranks share a slow core
 
 
 def run(folder, batch, mode, ranks=1):
@@ -28,11 +29,11 @@ def run(folder, batch, mode, ranks=1):
             f"--nproc_per_node={ranks}",
         ]
     command = [*launcher, TOY_RUN, str(folder), str(batch), mode]
-    subprocess.run(command, check=True, env=ENVIRONMENT, timeout=300, capture_output=True)
+    subprocess.run(command, check=True, env=ENVIRONMENT, timeout=1000, capture_output=True)
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("mode", ["gradients", pytest.param("compiled", marks=compiles)])
+@pytest.mark.parametrize("mode", ["gradients", pytest.param("compiled", marks=COMPILED)])
 def test_two_ranks_have_the_gradients_of_one_with_the_doubled_batch(tmp_path, mode):
     run(tmp_path / "one", 8, "gradients")
     run(tmp_path / "two", 4, mode, ranks=2)
