@@ -70,6 +70,7 @@ VARIANTS: dict[str, VariantOf] = {
     "latent flow, 16 steps": VariantOf(trained={"model.predicts": "latents"}, sampled={"steps": 16}),
     "shaped noise": VariantOf(trained=SHAPED),
     "shaped noise, 2 steps": VariantOf(trained=SHAPED, sampled={"steps": 2, "time_shift": 0.25}),
+    "shaped noise, 1 step": VariantOf(trained=SHAPED, sampled={"steps": 1}),
     "shaped noise, mean first": VariantOf(
         trained=SHAPED, sampled={"steps": 2, "time_shift": 0.25, "first_step": "mean"}
     ),

@@ -59,21 +59,22 @@ def prepare(params: Params) -> None:
     """Run, in the current folder, every stage before training that its parameters don't find done."""
     graph = read_graph(ROOT / "dvc.yaml", params.model_dump())
     W = Workspace.of(params)
-    stale: set[str] = set()
+    stale: dict[str, Path] = {}
     for stage in graph.stages.values():
         if stage.name in AFTER:
             continue
         record = Path("done") / params.data.name / f"{stage.name}.json"
-        wanted = _parameters_of(stage, params)
         upstream = any(up.name in stale for up in graph.upstream(stage.name))
-        if not upstream and record.is_file() and read_json(record)["params"] == wanted:
-            continue
-        stale.add(stage.name)
+        if upstream or not record.is_file() or read_json(record)["params"] != _parameters_of(stage, params):
+            stale[stage.name] = record
+            record.unlink(missing_ok=True)  # a run that stops below must not leave it looking fresh
+    for name, record in stale.items():
+        stage = graph.stages[name]
         start = time.process_time()
         _run(stage, params, W)
         seconds = time.process_time() - start
         record.parent.mkdir(parents=True, exist_ok=True)
-        write_json(record, {"params": wanted, "cpu_s": seconds})
+        write_json(record, {"params": _parameters_of(stage, params), "cpu_s": seconds})
         print(f"{params.data.name}: {stage.name} {seconds:.1f} CPU s", flush=True)
 
 

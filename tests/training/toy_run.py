@@ -10,6 +10,7 @@ sys.path.insert(0, str(Path(__file__).parents[1]))
 import a2g_toys as toys
 import torch
 from accelerate import Accelerator
+from torch._dynamo.utils import counters
 
 from omniges.training.loop import Data, Trainer
 
@@ -44,6 +45,7 @@ def main(folder, batch, mode):
     if one_step:
         trainer.optimizer.step = lambda: None
         metrics = trainer.step(0, trainer.passes(0))
+        assert (counters["stats"]["unique_graphs"] > 0) == (mode == "compiled")
         if accelerator.is_main_process:
             gradients = {name: p.grad for name, p in trainer.model.named_parameters()}
             torch.save({"gradients": gradients, "total": metrics["train/total"]}, folder / "gradients.pt")
