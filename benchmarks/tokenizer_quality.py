@@ -36,7 +36,10 @@ from omniges.tokenizers.training import Trainer
 from omniges.tokenizers.windows import TrainFrames
 from omniges.workspace import Workspace
 
-NO_LOSSES: dict[str, Any] = {"geodesic": 0.0, "joints": 0.0, "path": 0.0, "contact": 0.0}
+RANDOM: dict[str, Any] = {"first_weights": "random"}
+JERKY: dict[str, Any] = {"commitment": 0.02, "velocity": 0.5, "acceleration": 0.0, "joints": 5.0}
+"""The losses until the network started from principal components."""
+NO_LOSSES: dict[str, Any] = {**RANDOM, **JERKY, "geodesic": 0.0, "joints": 0.0, "path": 0.0, "contact": 0.0}
 PEER: dict[str, Any] = NO_LOSSES | {
     "compatible": True,
     "temperature": 0.5,
@@ -67,6 +70,9 @@ VARIANTS: dict[str, dict[str, Any]] = {
     "joints 5, chordal 1, path 2": {**POSED, "path": 2.0},
     "joints 5, chordal 1, path 5": {**POSED, "path": 5.0},
     "joints 5, chordal 1, path 1, contact 20": {**POSED, "path": 1.0, "contact": 20.0},
+    "random weights, losses of before": {**RANDOM, **JERKY},
+    "random weights": RANDOM,
+    "losses of before": JERKY,
     "shipped": {},
     "shipped, bf16": {"precision": "bf16"},
 }

@@ -132,6 +132,7 @@ class TokenizersParams(Section):
     contact: NonNegative  # weight of the loss on movements of standing feet, per metre and frame
     temperature: NonNegative  # of the noise on training searches; the published recipe has 0.5
     dead_below: NonNegative  # moving-average count under which a code is drawn anew
+    first_weights: Literal["components", "random"]  # of the network: motion's main components pass through
     start: Literal["kmeans", "rows"]  # first codebook: centres, or rows of the first batch
     gradient: Literal["straight_through", "rotation"]  # how the encoder learns through the codes
     compatible: bool  # repeat the published training's known faults, see docs/tokenizers.md

@@ -8,6 +8,7 @@ folder.
 import importlib
 import json
 import os
+import shutil
 import time
 from collections.abc import Mapping
 from pathlib import Path
@@ -72,6 +73,8 @@ def prepare(params: Params) -> None:
         stage = graph.stages[name]
         start = time.process_time()
         _run(stage, params, W)
+        # The state of work that is done would refuse other parameters.
+        shutil.rmtree(W.unfinished, ignore_errors=True)
         seconds = time.process_time() - start
         record.parent.mkdir(parents=True, exist_ok=True)
         write_json(record, {"params": _parameters_of(stage, params), "cpu_s": seconds})

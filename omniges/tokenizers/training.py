@@ -20,6 +20,7 @@ from omniges.errors import ConfigError, TrainingError
 from omniges.files import atomic_path
 from omniges.log import progress
 from omniges.tokenizers.codebook import Averages
+from omniges.tokenizers.first_weights import carry_components
 from omniges.tokenizers.losses import LossWeights, ReconstructionLoss
 from omniges.tokenizers.rvqvae import RVQVAE
 from omniges.tokenizers.statistics import Statistics
@@ -47,6 +48,8 @@ class Trainer:
         self.part, self.data, self.params = part, data, params
         self.device = device()
         self.model = model.to(self.device)
+        if params.first_weights == "components" and not params.compatible:
+            carry_components(self.model, data.frames)
         mean, std = (torch.from_numpy(values).to(self.device) for values in (statistics.mean, statistics.std))
         self.loss = ReconstructionLoss(part, loss_weights(params), mean, std)
         self.optimizer = torch.optim.AdamW(
