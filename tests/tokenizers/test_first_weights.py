@@ -35,6 +35,15 @@ def components_by_svd(frames: torch.Tensor, n: int) -> tuple[np.ndarray, float]:
     return rows * signs[:, None], float(values[0] / len(frames) ** 0.5)
 
 
+def carrying(model: RVQVAE) -> tuple[torch.Tensor, np.ndarray, float]:
+    """Lay the components of some frames into a network; those frames, and the components by NumPy."""
+    config = model.config
+    frames = frames_of(config.channels)
+    carry_components(model, frames)
+    n = min(config.channels, config.width // 2, config.quantizer.code_dim)
+    return frames, *components_by_svd(frames, n)
+
+
 # Seven channels through nets where channels, latent width or half the network's width is the narrowest.
 SIZES = [(7, 16, 8), (7, 16, 3), (7, 9, 8)]
 
@@ -42,10 +51,9 @@ SIZES = [(7, 16, 8), (7, 16, 3), (7, 9, 8)]
 @pytest.mark.parametrize(("channels", "width", "code_dim"), SIZES)
 @torch.no_grad()
 def test_a_latent_is_the_mean_of_a_codes_components(tiny: Make, channels: int, width: int, code_dim: int):
-    frames, model = frames_of(channels), tiny(channels=channels, width=width, code_dim=code_dim)
-    carry_components(model, frames)
-    n = min(channels, width // 2, code_dim)
-    rows, deviation = components_by_svd(frames, n)
+    model = tiny(channels=channels, width=width, code_dim=code_dim)
+    frames, rows, deviation = carrying(model)
+    n = len(rows)
     wanted = (frames.numpy() @ rows.T / deviation).reshape(-1, 4, n).mean(axis=1)
     latent = model.encode_latent(frames[None])[0].numpy()
     np.testing.assert_allclose(latent[:, :n], wanted, atol=1e-5)
@@ -55,13 +63,11 @@ def test_a_latent_is_the_mean_of_a_codes_components(tiny: Make, channels: int, w
 @pytest.mark.parametrize(("channels", "width", "code_dim"), SIZES)
 @torch.no_grad()
 def test_motion_comes_back_on_lines_between_codes(tiny: Make, channels: int, width: int, code_dim: int):
-    frames, model = frames_of(channels), tiny(channels=channels, width=width, code_dim=code_dim)
-    carry_components(model, frames)
-    n = min(channels, width // 2, code_dim)
-    rows, deviation = components_by_svd(frames, n)
+    model = tiny(channels=channels, width=width, code_dim=code_dim)
+    _, rows, deviation = carrying(model)
     latent = normal(1, 12, code_dim, seed=2)
-    latent[..., n:] = 0
-    track = latent[0, :, :n].numpy()
+    latent[..., len(rows) :] = 0
+    track = latent[0, :, : len(rows)].numpy()
     for _ in range(2):
         track = convolve1d(np.repeat(track, 2, axis=0), [0.25, 0.5, 0.25], axis=0, mode="constant")
     np.testing.assert_allclose(model.decode_latent(latent)[0].numpy(), track @ rows * deviation, atol=1e-5)
@@ -69,8 +75,8 @@ def test_motion_comes_back_on_lines_between_codes(tiny: Make, channels: int, wid
 
 @torch.no_grad()
 def test_a_pose_that_is_held_comes_back_as_it_was(tiny: Make):
-    frames, model = frames_of(7), tiny(channels=7, width=16, code_dim=8)
-    carry_components(model, frames)
+    model = tiny(channels=7, width=16, code_dim=8)
+    frames, *_ = carrying(model)
     held = frames[3].expand(1, 48, 7)
     back = model.decode_latent(model.encode_latent(held))
     torch.testing.assert_close(back[:, 4:-4], held[:, 4:-4], atol=1e-5, rtol=0)
@@ -78,8 +84,8 @@ def test_a_pose_that_is_held_comes_back_as_it_was(tiny: Make):
 
 @pytest.mark.parametrize(("channels", "width", "code_dim"), SIZES)
 def test_every_channel_of_every_layer_learns(tiny: Make, channels: int, width: int, code_dim: int):
-    frames, model = frames_of(channels), tiny(channels=channels, width=width, code_dim=code_dim)
-    carry_components(model, frames)
+    model = tiny(channels=channels, width=width, code_dim=code_dim)
+    frames, *_ = carrying(model)
     sides = {"encoder": model.encoder, "decoder": model.decoder}
     start = {f"{s}.{n}": p.detach().clone() for s, side in sides.items() for n, p in side.named_parameters()}
     optimizer = torch.optim.Adam([p for side in sides.values() for p in side.parameters()], lr=1e-2)
