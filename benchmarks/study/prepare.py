@@ -8,7 +8,6 @@ folder.
 import importlib
 import json
 import os
-import shutil
 import time
 from collections.abc import Mapping
 from pathlib import Path
@@ -17,7 +16,7 @@ from typing import Any
 from omniges.config import Params, load_params, parse_params
 from omniges.data.clips import planned
 from omniges.errors import DataError
-from omniges.files import read_json, write_json
+from omniges.files import read_json, remove, write_json
 from omniges.motion.layout import PART_NAMES
 from omniges.pipeline.graph import Stage, read_graph
 from omniges.workspace import Workspace
@@ -74,7 +73,7 @@ def prepare(params: Params) -> None:
         start = time.process_time()
         _run(stage, params, W)
         # The state of work that is done would refuse other parameters.
-        shutil.rmtree(W.unfinished, ignore_errors=True)
+        remove(W.unfinished)
         seconds = time.process_time() - start
         record.parent.mkdir(parents=True, exist_ok=True)
         write_json(record, {"params": _parameters_of(stage, params), "cpu_s": seconds})
